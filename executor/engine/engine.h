@@ -1,0 +1,80 @@
+// Runs a pipeline's stages: looks keys up, starts gangs on a backend, publishes what they made, records what happened.
+#ifndef MILLRACE_EXECUTOR_ENGINE_ENGINE_H_
+#define MILLRACE_EXECUTOR_ENGINE_ENGINE_H_
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/types/optional.h"
+#include "executor/cas/entry.pb.h"
+#include "executor/engine/run_event.pb.h"
+#include "executor/graph/resolved_pipeline.h"
+#include "executor/graph/tool_manifest.h"
+
+namespace millrace {
+
+struct EngineOptions {
+  std::string home;                    // cache, tools, runs, work; created if absent
+  int jobs = 0;                        // processors given to stages at a time; 0: all of this machine
+  std::set<std::string> force;         // stages that run although they are cached
+  bool locked = false;                 // a lock file that does not match is an error, not a warning
+  std::vector<std::string> arguments;  // for the record
+};
+
+// What `plan` and `explain` show; computed by the code that `run` decides with.
+struct StagePlan {
+  enum class Status { kCached, kRun, kBlocked };  // kBlocked: something before it must run first
+  Status status = Status::kBlocked;
+  absl::optional<std::string> key;  // hex; unknown while blocked
+  absl::optional<KeyRecord> key_record;
+  absl::optional<ActionEntry> entry;  // if cached
+  // Nearest earlier record of a stage of this name and kind, for "what changed"; absent: never ran here.
+  absl::optional<KeyRecord> previous;
+  std::string reason;  // "cached", "new: never ran", "learning_rate changed: 0.002 -> 0.003", "forced", "waits for x"
+  // Train: the chain's longest recorded prefix.
+  int64_t resume_step = 0;
+  int64_t total_steps = 0;
+  std::string prefix_reason;    // "step 264 would use learning rate 1.26e-3 instead of 4.00e-3"
+  double expected_seconds = 0;  // duration of the nearest earlier entry; 0: unknown
+};
+
+struct RunResult {
+  int exit_status = 0;  // DESIGN.md: 0, 1 a stage failed, 3 the machine failed, 4 a gate failed, 130 interrupted
+  std::string run_id;
+  std::string run_folder;                      // <home>/runs/<run_id>
+  std::map<std::string, ActionEntry> entries;  // of stages that are there, by name
+};
+
+// Called in order, from one thread.
+using EventSink = std::function<void(const RunEvent&)>;
+
+class Engine {
+ public:
+  // FailedPrecondition, ResourceExhausted: the home cannot be used, with what to do.
+  static absl::StatusOr<std::unique_ptr<Engine>> Create(EngineOptions options, const ToolManifest* manifest);
+  virtual ~Engine() = default;
+
+  // By stage index. Looks only; writes nothing but the memo of digests.
+  virtual absl::StatusOr<std::vector<StagePlan>> Plan(const ResolvedPipeline& pipeline) = 0;
+
+  // Runs until everything is there, something failed (what runs is ended, what is whole is kept) or Interrupt().
+  // Errors are those of the executor itself; a failed stage is in the result.
+  virtual absl::StatusOr<RunResult> Run(const ResolvedPipeline& pipeline, const EventSink& sink) = 0;
+
+  // From a signal handler: once is orderly (SIGTERM, wait, publish what is whole), twice kills.
+  virtual void Interrupt() = 0;
+
+  // Makes `path` a symbolic link (or folder of links) to the artifact's files for reading.
+  virtual absl::Status Expose(const OutputTree& tree, const std::string& path) = 0;
+  // Folder with the artifact's files, read-only, for `show`: NotFound if the bytes are gone.
+  virtual absl::StatusOr<std::string> Materialize(const OutputTree& tree) = 0;
+};
+
+}  // namespace millrace
+
+#endif  // MILLRACE_EXECUTOR_ENGINE_ENGINE_H_

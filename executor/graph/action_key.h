@@ -1,0 +1,57 @@
+// Keys: same key, same result, on any machine.
+//
+// Key = SHA-256("millrace.key.v1" and, for each component by number path, length-prefixed number path and canonical
+// value). Components: the stage kind and its semantics version, RESULT and ROUNDING fields that differ from their
+// default (enums by number, doubles as bit patterns, strings as bytes), the tree digest of each input under its
+// name, the tool's identity or a command's arguments, seed and numerics class where used, outputs' names. Stage
+// names, paths, times, hosts and NONE fields never enter.
+#ifndef MILLRACE_EXECUTOR_GRAPH_ACTION_KEY_H_
+#define MILLRACE_EXECUTOR_GRAPH_ACTION_KEY_H_
+
+#include <map>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "base/sha256.h"
+#include "executor/cas/key.pb.h"
+#include "executor/graph/resolved_pipeline.h"
+#include "pipelines/protocol/stage.pb.h"
+
+namespace millrace {
+
+// What must be known, beside the pipeline, before an action has a key.
+struct KeyInputs {
+  std::map<std::string, std::string> input_digest;  // by input name: "sha256:<hex>" of the artifact's tree
+  std::string tool_digest;                          // "sha256:<hex>", or "" for a command
+};
+
+// Not an error for a good pipeline; Internal if an input's digest is missing.
+absl::StatusOr<KeyRecord> MakeKeyRecord(const ResolvedPipeline& pipeline, const ResolvedStage& stage,
+                                        const KeyInputs& inputs);
+Sha256Bytes KeyOf(const KeyRecord& record);
+
+// For `train`: the key record without what only decides which steps there are (budget, schedule, learning rate): the
+// part that all segments of a chain share.
+absl::StatusOr<KeyRecord> MakeChainKeyRecord(const ResolvedPipeline& pipeline, const ResolvedStage& stage,
+                                             const KeyInputs& inputs);
+// Digest of what steps (first, last] of a chain use: their learning rates. Two runs whose digests over a range agree
+// do the same in it.
+Sha256Bytes StepsDigest(const ResolvedStage& stage, int64_t first, int64_t last);
+
+// The recipe: parameters of the stage and, transitively, of all it depends on; known even while inputs are not.
+Sha256Bytes RecipeOf(const ResolvedPipeline& pipeline, int stage_index);
+
+// The request that goes with the key: paths are "in/NAME" and "out/NAME".
+StageRequest MakeRequest(const ResolvedPipeline& pipeline, const ResolvedStage& stage);
+
+// How two records differ, for `explain`.
+struct KeyDifference {
+  std::string path;
+  std::string before;  // "" : was not there
+  std::string after;   // "" : is not there now
+};
+std::vector<KeyDifference> CompareKeyRecords(const KeyRecord& before, const KeyRecord& after);
+
+}  // namespace millrace
+
+#endif  // MILLRACE_EXECUTOR_GRAPH_ACTION_KEY_H_
