@@ -1,0 +1,49 @@
+// Time of an all-reduce between two processes of this machine, by size.
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <vector>
+
+#include "absl/time/clock.h"
+#include "trainer/comm/gloo_comm.h"
+
+namespace millrace::trainer {
+namespace {
+
+int Run(int rank, int port) {
+  auto comm = NewGlooComm({.rank = rank, .world_size = 2, .master_port = port, .timeout = absl::Seconds(60)});
+  if (!comm.ok()) {
+    std::fprintf(stderr, "%s\n", std::string(comm.status().message()).c_str());
+    return 1;
+  }
+  for (const size_t count : {size_t{1}, size_t{1} << 17, size_t{930000}, size_t{1} << 22}) {
+    std::vector<int64_t> values(count, 1);
+    std::vector<double> seconds;
+    for (int i = 0; i < 20; ++i) {
+      if (!(*comm)->Barrier("start").ok()) return 1;
+      const absl::Time start = absl::Now();
+      if (!(*comm)->AllReduceSum(absl::MakeSpan(values), "values").ok()) return 1;
+      seconds.push_back(absl::ToDoubleSeconds(absl::Now() - start));
+    }
+    std::sort(seconds.begin(), seconds.end());
+    if (rank == 0)
+      std::printf("all-reduce of %8zu int64 on 2 ranks: median %8.3f ms, best %8.3f ms\n", count, 1e3 * seconds[10],
+                  1e3 * seconds[0]);
+  }
+  return 0;
+}
+
+}  // namespace
+}  // namespace millrace::trainer
+
+int main() {
+  const int port = 20000 + ::getpid() % 20000;
+  const pid_t child = ::fork();
+  const int result = millrace::trainer::Run(child == 0 ? 1 : 0, port);
+  if (child == 0) return result;
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  return result != 0 ? result : WEXITSTATUS(status);
+}
