@@ -31,6 +31,10 @@ struct LoadOptions {
 absl::StatusOr<ResolvedPipeline> LoadPipeline(absl::string_view text, const LoadOptions& options,
                                               Diagnostics& diagnostics);
 
+// Whether this version can run the pipeline here: ZeRO 1-3, pipeline parallelism and precisions other than FP32 are
+// planned but not run, and files that nobody has named cannot be read. Errors go to `diagnostics` (exit status 2).
+void CheckRunnable(const ResolvedPipeline& pipeline, Diagnostics& diagnostics);
+
 // Names of the file's profiles in file order, for `check` of all of them. A file that does not parse has none.
 std::vector<std::string> ProfileNames(absl::string_view text);
 

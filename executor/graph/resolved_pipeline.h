@@ -26,6 +26,10 @@ struct StageEdge {
   int producer = 0;    // index in ResolvedPipeline::stages
   std::string output;  // name of the producer's output: "documents"
   Artifact artifact = FILES;
+  // False: the reference's effect is NONE ("validation.data"). It is an input, the stage waits for it, but its digest
+  // is not in the key.
+  bool in_key = true;
+  std::string number_path;  // `name` with field numbers: "1.0", "13.1"
 };
 
 struct ExternalFile {
@@ -43,6 +47,8 @@ struct ExternalInput {
   std::string unresolved;
   std::string lock;  // absolute path of the committed lock file, or ""
   Location location;
+  std::string described;    // as the file says it: "corpora://wiki/*.jsonl", "bundled tiny_en"; in the recipe
+  std::string number_path;  // "files", or for a custom input its field numbers: "3.0.3"
 };
 
 struct OutputSpec {
