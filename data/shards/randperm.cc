@@ -1,5 +1,6 @@
-// Behaviour matched: PyTorch's CPU randperm, a Fisher-Yates shuffle that swaps each place with one at or after it. Small
-// n draw 32 bits a place; from 2^32 / 20 on, where a 32-bit remainder would be uneven, 64 bits (two draws, high first).
+// Behaviour matched: PyTorch's CPU randperm, a Fisher-Yates shuffle that swaps each place with one at or after it.
+// Small n draw 32 bits a place; from 2^32 / 20 on, where a 32-bit remainder would be uneven, 64 bits (two draws, high
+// first).
 #include "data/shards/randperm.h"
 
 #include <limits>

@@ -26,8 +26,7 @@ std::vector<int64_t> DistributedSampler::Indices(int64_t rank, int64_t epoch) co
   std::vector<int64_t> indices;
   indices.reserve(num_samples_);
   // Padding repeats the order from its front, as often as it takes.
-  for (int64_t i = rank; i < total_size(); i += options_.world_size)
-    indices.push_back(order[i % options_.dataset_len]);
+  for (int64_t i = rank; i < total_size(); i += options_.world_size) indices.push_back(order[i % options_.dataset_len]);
   return indices;
 }
 
