@@ -1,0 +1,107 @@
+#include "executor/cas/gc.h"
+
+#include <algorithm>
+#include <map>
+#include <vector>
+
+#include "absl/cleanup/cleanup.h"
+#include "base/status_macros.h"
+
+namespace millrace {
+namespace {
+
+using Item = ActionCache::Item;
+
+struct Candidate {
+  const Item* item;
+  bool pinned;
+  int64_t last_used_unix_micros;
+};
+
+// Segments whose states their chain no longer needs.
+absl::flat_hash_set<const Item*> SupersededSegments(const std::vector<Item>& items) {
+  std::map<Digest, std::vector<const Item*>> chains;
+  for (const Item& item : items) {
+    if (item.is_segment && item.segment.first() < item.segment.last()) chains[item.key].push_back(&item);
+  }
+  absl::flat_hash_set<const Item*> superseded;
+  for (const auto& [key, chain] : chains) {
+    std::vector<int64_t> steps;
+    for (const Item* item : chain) steps.push_back(item->segment.last());
+    std::sort(steps.begin(), steps.end(), std::greater<>());
+    steps.erase(std::unique(steps.begin(), steps.end()), steps.end());
+    for (const Item* item : chain) {
+      const SegmentEntry& segment = item->segment;
+      const size_t keep_last = segment.keep_last() > 0 ? segment.keep_last() : 1;
+      const bool last = steps.size() <= keep_last || segment.last() >= steps[keep_last - 1];
+      const bool multiple = segment.keep_every_steps() > 0 && segment.last() % segment.keep_every_steps() == 0;
+      if (!last && !multiple) superseded.insert(item);
+    }
+  }
+  return superseded;
+}
+
+}  // namespace
+
+absl::StatusOr<GcReport> CollectGarbage(Cas& cas, ActionCache& cache, const GcOptions& options) {
+  RETURN_IF_ERROR(cas.LockExclusively());
+  const auto unlock = absl::MakeCleanup([&] { cas.UnlockExclusively(); });
+  ASSIGN_OR_RETURN(const std::vector<Item> items, cache.ListItems());
+  const absl::flat_hash_set<const Item*> superseded = SupersededSegments(items);
+
+  std::vector<Candidate> candidates;
+  GcReport report;
+  for (const Item& item : items) {
+    Candidate candidate = {&item, item.created_unix_micros >= options.pinned_since_unix_micros,
+                           item.created_unix_micros};
+    if (!item.is_segment) {
+      candidate.pinned |= options.pinned.contains(item.key);
+      const auto used = options.last_used_unix_micros.find(item.key);
+      if (used != options.last_used_unix_micros.end())
+        candidate.last_used_unix_micros = std::max(candidate.last_used_unix_micros, used->second);
+    }
+    if (superseded.contains(&item) && !candidate.pinned) {
+      ++report.entries_without_bytes;
+    } else {
+      candidates.push_back(candidate);
+    }
+  }
+  std::stable_sort(candidates.begin(), candidates.end(), [](const Candidate& a, const Candidate& b) {
+    if (a.pinned != b.pinned) return a.pinned;
+    return a.last_used_unix_micros > b.last_used_unix_micros;
+  });
+
+  absl::flat_hash_set<Digest> live;
+  int64_t live_bytes = 0;
+  bool full = false;
+  for (const Candidate& candidate : candidates) {
+    std::vector<Digest> blobs;
+    int64_t more_bytes = 0;
+    bool whole = true;
+    for (const Digest& digest : candidate.item->trees) {
+      const absl::StatusOr<Tree> tree = cas.GetTree(digest);
+      whole &= tree.ok();
+      if (!tree.ok()) continue;
+      if (!live.contains(digest)) blobs.push_back(digest);
+      for (const TreeFile& file : tree->files) {
+        if (live.contains(file.digest)) continue;
+        blobs.push_back(file.digest);
+        more_bytes += file.size_bytes;
+      }
+    }
+    full |= !candidate.pinned && live_bytes + more_bytes > options.max_bytes;
+    if (!whole || (full && !candidate.pinned)) {
+      ++report.entries_without_bytes;
+      continue;
+    }
+    live_bytes += more_bytes;
+    live.insert(blobs.begin(), blobs.end());
+    report.kept_trees.insert(candidate.item->trees.begin(), candidate.item->trees.end());
+    ++report.entries_kept;
+  }
+  ASSIGN_OR_RETURN(report.bytes_before, cas.TotalBytes());
+  ASSIGN_OR_RETURN(report.bytes_freed, cas.Sweep(live, options.dry_run));
+  return report;
+}
+
+}  // namespace millrace

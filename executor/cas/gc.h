@@ -1,0 +1,39 @@
+// Garbage collection: keeps the storage under a size bound by letting the bytes of the oldest results go. Their entries
+// stay (KNOWN), so that keys of what follows are still computed and only what is needed is made again.
+#ifndef MILLRACE_EXECUTOR_CAS_GC_H_
+#define MILLRACE_EXECUTOR_CAS_GC_H_
+
+#include <cstdint>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
+#include "absl/status/statusor.h"
+#include "executor/cas/action_cache.h"
+#include "executor/cas/cas.h"
+#include "executor/cas/digest.h"
+
+namespace millrace {
+
+struct GcOptions {
+  int64_t max_bytes = 0;  // of blobs that stay
+  bool dry_run = false;
+  absl::flat_hash_map<Digest, int64_t> last_used_unix_micros;  // by action key; absent: when it was made
+  absl::flat_hash_set<Digest> pinned;                          // action keys that a run relies on
+  int64_t pinned_since_unix_micros = INT64_MAX;                // what was made from then on stays too
+};
+
+struct GcReport {
+  int64_t bytes_before = 0;
+  int64_t bytes_freed = 0;
+  int64_t entries_kept = 0;
+  int64_t entries_without_bytes = 0;
+  absl::flat_hash_set<Digest> kept_trees;
+};
+
+// Blobs that no entry names go in any case, and so do states of train chains that are neither among the last
+// `keep_last` nor at a multiple of `keep_every_steps`. Unavailable: the storage is in use.
+absl::StatusOr<GcReport> CollectGarbage(Cas& cas, ActionCache& cache, const GcOptions& options);
+
+}  // namespace millrace
+
+#endif  // MILLRACE_EXECUTOR_CAS_GC_H_

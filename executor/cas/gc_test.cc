@@ -1,0 +1,93 @@
+#include "executor/cas/gc.h"
+
+#include <gtest/gtest.h>
+
+#include "base/file.h"
+
+namespace millrace {
+namespace {
+
+constexpr int64_t kOutputBytes = 100'000;
+
+class GcTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    folder_ = *MakeTempDirectory("gc");
+    cas_ = *Cas::Open(folder_ + "/cas");
+    cache_ = *ActionCache::Open(*cas_, "boot");
+  }
+  void TearDown() override { EXPECT_TRUE(RemoveTree(folder_).ok()); }
+  OutputTree Output(const std::string& name) {
+    EXPECT_TRUE(CreateDirectories(folder_ + "/out").ok());
+    EXPECT_TRUE(WriteFile(folder_ + "/out/x", name + std::string(kOutputBytes - name.size(), 'x')).ok());
+    OutputTree output;
+    output.set_name("out");
+    output.set_digest(cas_->PutTree(folder_ + "/out", 1)->digest.ToString());
+    return output;
+  }
+  Digest Put(const std::string& name) {
+    ActionEntry entry;
+    *entry.add_output() = Output(name);
+    const Digest key = Digest::Of(name);
+    EXPECT_TRUE(cache_->Put(key, entry, name).ok());
+    return key;
+  }
+  bool IsComplete(const Digest& key) { return cache_->Lookup(key)->state == EntryState::kComplete; }
+  std::string folder_;
+  std::unique_ptr<Cas> cas_;
+  std::unique_ptr<ActionCache> cache_;
+};
+
+TEST_F(GcTest, TheOldestGoUntilTheBoundHolds) {
+  const Digest a = Put("a"), b = Put("b"), c = Put("c"), d = Put("d");
+  GcOptions options;
+  options.max_bytes = 2 * kOutputBytes + 1000;
+  options.last_used_unix_micros[a] = INT64_MAX;
+  options.pinned.insert(b);
+  options.dry_run = true;
+  EXPECT_EQ(CollectGarbage(*cas_, *cache_, options)->entries_kept, 2);
+  EXPECT_TRUE(IsComplete(d));
+  options.dry_run = false;
+  const GcReport report = *CollectGarbage(*cas_, *cache_, options);
+  EXPECT_EQ(report.entries_kept, 2);
+  EXPECT_EQ(report.entries_without_bytes, 2);
+  EXPECT_GE(report.bytes_freed, 2 * kOutputBytes);
+  EXPECT_TRUE(IsComplete(a));
+  EXPECT_TRUE(IsComplete(b));
+  EXPECT_EQ(cache_->Lookup(c)->state, EntryState::kKnown);
+  EXPECT_EQ(cache_->Lookup(d)->state, EntryState::kKnown);
+}
+
+TEST_F(GcTest, WhatARunMadeSinceItStartedStays) {
+  const Digest a = Put("a");
+  GcOptions options;
+  options.max_bytes = 0;
+  options.pinned_since_unix_micros = 0;
+  ASSERT_TRUE(CollectGarbage(*cas_, *cache_, options).ok());
+  EXPECT_TRUE(IsComplete(a));
+}
+
+TEST_F(GcTest, UnnamedBlobsAndSupersededStatesGoInAnyCase) {
+  const Digest orphan = *cas_->Put(std::string(kOutputBytes, 'o'));
+  const Digest chain = Digest::Of("chain");
+  for (int i = 1; i <= 5; ++i) {
+    SegmentEntry segment;
+    segment.set_first(10 * (i - 1));
+    segment.set_last(10 * i);
+    segment.set_keep_last(2);
+    segment.set_keep_every_steps(20);
+    *segment.mutable_state() = Output(std::to_string(i));
+    ASSERT_TRUE(cache_->PutSegment(chain, segment, "pretrain").ok());
+  }
+  GcOptions options;
+  options.max_bytes = int64_t{1} << 40;
+  ASSERT_TRUE(CollectGarbage(*cas_, *cache_, options).ok());
+  EXPECT_FALSE(cas_->Has(orphan));
+  std::vector<bool> there;
+  const std::vector<SegmentEntry> segments = *cache_->Segments(chain);
+  for (const SegmentEntry& segment : segments) there.push_back(cas_->HasTree(*Digest::Parse(segment.state().digest())));
+  EXPECT_EQ(there, (std::vector<bool>{false, true, false, true, true}));
+}
+
+}  // namespace
+}  // namespace millrace
