@@ -117,16 +117,14 @@ std::string TrainHeadline(const StageView& stage) {
 }
 
 std::string EvaluateHeadline(const StageView& stage) {
+  const BitsPerByte bits = BitsPerByteOf(stage);
   std::vector<std::string> parts;
-  if (const auto bits = stage.FindMetric("bits_per_byte")) {
-    parts.push_back(absl::StrFormat("%.2f bits/byte held out", *bits));
+  if (bits.model) parts.push_back(absl::StrFormat("%.2f bits/byte held out", *bits.model));
+  if (bits.gzip_per_document) parts.push_back(absl::StrFormat("gzip -9 %.2f per document", *bits.gzip_per_document));
+  if (bits.gzip_concatenated) {
+    parts.push_back(
+        absl::StrFormat("%s%.2f concatenated", bits.gzip_per_document ? "" : "gzip -9 ", *bits.gzip_concatenated));
   }
-  const auto document = FirstOf(stage, {"gzip_bits_per_byte", "gzip_bits_per_byte_per_document",
-                                        "gzip_per_document_bits_per_byte", "gzip_document_bits_per_byte"});
-  const auto concatenated = FirstOf(
-      stage, {"gzip_bits_per_byte_concatenated", "gzip_concatenated_bits_per_byte", "gzip_concatenated_bits_per_byte"});
-  if (document) parts.push_back(absl::StrFormat("gzip -9 %.2f per document", *document));
-  if (concatenated) parts.push_back(absl::StrFormat("%s%.2f concatenated", document ? "" : "gzip -9 ", *concatenated));
   return absl::StrJoin(parts, ", ");
 }
 
@@ -186,6 +184,21 @@ std::string StageHeadline(const StageView& stage) {
   if (kind == "train") headline = TrainHeadline(stage);
   if (kind == "evaluate") headline = EvaluateHeadline(stage);
   return headline.empty() ? AnyHeadline(stage) : headline;
+}
+
+BitsPerByte BitsPerByteOf(const StageView& stage, int source) {
+  BitsPerByte bits;
+  for (const auto& [name, value] : stage.metrics) {
+    std::string base = name;
+    int ordinal = -1;
+    SplitSourceMetric(name, base, ordinal);
+    if (ordinal != source || !absl::StrContains(base, "bits_per_byte") || absl::StrContains(base, "over")) continue;
+    const bool gzip = absl::StrContains(base, "gzip");
+    if (!gzip && base == "bits_per_byte") bits.model = value;
+    if (gzip && absl::StrContains(base, "concat")) bits.gzip_concatenated = value;
+    if (gzip && !absl::StrContains(base, "concat")) bits.gzip_per_document = value;
+  }
+  return bits;
 }
 
 bool SplitSourceMetric(absl::string_view name, std::string& base, int& ordinal) {

@@ -35,6 +35,16 @@ struct SourceTable {
 };
 SourceTable SourceTableOf(const StageView& stage);
 
+// What an `evaluate` stage found of held-out text, in bits per byte of the original documents: the model, and the same
+// bytes through gzip -9. Metrics are told apart by the words in their names ("gzip", "concatenated").
+struct BitsPerByte {
+  absl::optional<double> model;
+  absl::optional<double> gzip_per_document;
+  absl::optional<double> gzip_concatenated;
+};
+// `source` is an ordinal; -1: all sources together.
+BitsPerByte BitsPerByteOf(const StageView& stage, int source = -1);
+
 // Splits "bits_per_byte.source_3" into "bits_per_byte" and 3. False: no such name.
 bool SplitSourceMetric(absl::string_view name, std::string& base, int& ordinal);
 
