@@ -1,0 +1,85 @@
+// Where stages run: one interface, "run this gang there". A gang is the processes of one stage's attempt; they start
+// together, and when one fails the others are ended.
+//
+// What a backend must do (backend_conformance in local_test.cc is the list in code): start every rank with the given
+// arguments, working folder and exactly the given environment; write each rank's output to its log; hand on the events
+// that ranks append to their events files; end the gang at its time limit and on request, SIGTERM first; say of each
+// rank how it ended; and leave no process behind, also when the executor is killed.
+#ifndef MILLRACE_EXECUTOR_BACKENDS_BACKEND_H_
+#define MILLRACE_EXECUTOR_BACKENDS_BACKEND_H_
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "absl/types/optional.h"
+#include "pipelines/protocol/stage.pb.h"
+
+namespace millrace {
+
+struct GangSpec {
+  std::string stage;                     // for messages
+  std::string work_folder;               // absolute; every rank's working directory
+  std::vector<std::string> argument;     // argument[0]: absolute path of the program
+  std::vector<std::string> environment;  // "NAME=value"; MILLRACE_GANG and MILLRACE_EVENTS are the backend's to add
+  int ranks = 1;
+  // Written for each rank to MILLRACE_GANG ("gang.json", "gang.1.json"...), with rank and address filled in.
+  StageGang gang;
+  // Also MASTER_ADDR, MASTER_PORT, RANK, LOCAL_RANK, WORLD_SIZE, LOCAL_WORLD_SIZE.
+  bool torchrun_variables = false;
+  std::vector<std::string> log_path;  // of each rank; absolute; its folder exists
+  absl::Duration time_limit = absl::InfiniteDuration();
+  absl::Duration grace = absl::Seconds(10);  // between SIGTERM and SIGKILL
+  int64_t memory_bytes = 0;                  // address space of each rank; 0: no bound
+};
+
+struct RankResult {
+  int exit_status = -1;  // -1: ended by a signal
+  int signal = 0;
+  int64_t peak_memory_bytes = 0;
+  double cpu_seconds = 0;
+};
+
+struct GangResult {
+  enum class Outcome {
+    kEnded,       // by itself: see the ranks
+    kTimedOut,    // the time limit was reached
+    kCancelled,   // Cancel() or Kill() ended it
+    kNotStarted,  // a rank could not be started: `message`
+  };
+  Outcome outcome = Outcome::kEnded;
+  std::string message;
+  int first_failed_rank = -1;  // the one that ended first with something else than 0; -1: none
+  std::vector<RankResult> rank;
+  double seconds = 0;
+};
+
+// One gang that was submitted. Used by one thread; Cancel() and Kill() may come from others. A destroyed gang is
+// killed.
+class Gang {
+ public:
+  using EventSink = std::function<void(int rank, const StageEvent& event)>;
+
+  virtual ~Gang() = default;
+  // Hands on events that have come, and waits up to `wait` for the end. Once there is a result, all events are out.
+  // Unavailable: the machine, or what watches the gang there, is gone.
+  virtual absl::StatusOr<absl::optional<GangResult>> Wait(absl::Duration wait, const EventSink& sink) = 0;
+  virtual void Cancel() = 0;  // SIGTERM, and SIGKILL after the grace
+  virtual void Kill() = 0;
+};
+
+// Thread-safe.
+class Backend {
+ public:
+  virtual ~Backend() = default;
+  // InvalidArgument: too long a command or environment. Unavailable: the backend cannot be reached.
+  virtual absl::StatusOr<std::unique_ptr<Gang>> Submit(const GangSpec& spec) = 0;
+};
+
+}  // namespace millrace
+
+#endif  // MILLRACE_EXECUTOR_BACKENDS_BACKEND_H_
