@@ -77,8 +77,13 @@ void ForEachWord(absl::string_view text, const Visit& visit) {
   const char* word = nullptr;  // where the run began
   while (p != end) {
     const char* const at = p;
-    const uint32_t code_point = NextCodePoint(p, end);
-    const uint8_t c = code_point < kClassifiedCodePoints ? classes[code_point] : 0;
+    uint8_t c;
+    if (static_cast<uint8_t>(*p) < 0x80) {
+      c = classes[static_cast<uint8_t>(*p++)];
+    } else {
+      const uint32_t code_point = NextCodePoint(p, end);
+      c = code_point < kClassifiedCodePoints ? classes[code_point] : 0;
+    }
     if (c & kOwnWord) {
       if (word != nullptr) visit(absl::string_view(word, at - word));
       word = nullptr;

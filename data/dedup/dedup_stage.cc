@@ -238,18 +238,23 @@ std::string WithNormalizedWhiteSpace(absl::string_view text) {
   const char* p = text.data();
   const char* const end = p + text.size();
   const uint8_t* const classes = CodePointClasses();
-  bool space = false;
+  const char* run = nullptr;  // where text without white space began
+  const auto end_run = [&](const char* at) {
+    if (run == nullptr) return;
+    if (!out.empty()) out += ' ';
+    out.append(run, at - run);
+    run = nullptr;
+  };
   while (p != end) {
     const char* const at = p;
-    const uint32_t c = NextCodePoint(p, end);
+    const uint32_t c = static_cast<uint8_t>(*p) < 0x80 ? static_cast<uint8_t>(*p++) : NextCodePoint(p, end);
     if (c < kClassifiedCodePoints && (classes[c] & kWhiteSpace)) {
-      space = true;
-      continue;
+      end_run(at);
+    } else if (run == nullptr) {
+      run = at;
     }
-    if (space && !out.empty()) out += ' ';
-    space = false;
-    out.append(at, p - at);
   }
+  end_run(end);
   return out;
 }
 

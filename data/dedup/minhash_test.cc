@@ -85,7 +85,7 @@ TEST(MinHashTest, Golden) {
   const MinHasher hasher(2, 2);
   std::vector<uint64_t> hashes(2);
   hasher.BandHashes(ShingleSetOf("In the beginning God created the heaven and the earth.", 5), hashes.data());
-  EXPECT_EQ(hashes, (std::vector<uint64_t>{9182319448905663573u, 2054928066118692048u}));
+  EXPECT_EQ(hashes, (std::vector<uint64_t>{7040026044659261991u, 17217006940869427412u}));
 }
 
 }  // namespace

@@ -33,18 +33,26 @@ uint64_t LowerCase(uint64_t x) {
   return x | ((from_a & ~behind_z & ascii) >> 2);
 }
 
-uint64_t WordHash(absl::string_view word) {
+template <typename T>
+uint64_t Load(const char* p) {
+  T value;
+  std::memcpy(&value, p, sizeof(value));
+  return value;
+}
+
+// Up to eight bytes as a number that tells words of equal size apart.
+uint64_t LoadTail(const char* p, size_t size) {
+  if (size >= 4) return Load<uint32_t>(p) << 32 | Load<uint32_t>(p + size - 4);
+  if (size >= 2) return Load<uint16_t>(p) << 16 | Load<uint16_t>(p + size - 2);
+  return static_cast<uint8_t>(*p);
+}
+
+inline uint64_t WordHash(absl::string_view word) {
   uint64_t hash = word.size() * kFactor;
   const char* p = word.data();
   size_t size = word.size();
-  for (; size > 8; p += 8, size -= 8) {
-    uint64_t bytes;
-    std::memcpy(&bytes, p, 8);
-    hash = Mix(hash ^ LowerCase(bytes));
-  }
-  uint64_t bytes = 0;
-  std::memcpy(&bytes, p, size);
-  return Mix(hash ^ LowerCase(bytes));
+  for (; size > 8; p += 8, size -= 8) hash = Mix(hash ^ LowerCase(Load<uint64_t>(p)));
+  return Mix(hash ^ LowerCase(LoadTail(p, size)));
 }
 
 }  // namespace
