@@ -34,7 +34,7 @@ std::string Whole(double value) { return FormatGrouped(std::llround(value)); }
 
 std::string DocumentsHeadline(const StageView& stage) {
   std::vector<std::string> parts;
-  if (const auto bytes = FirstOf(stage, {"text_bytes", "bytes"})) parts.push_back(FormatBytes(*bytes));
+  if (const auto bytes = FirstOf(stage, {"bytes", "text_bytes"})) parts.push_back(FormatBytes(*bytes));
   if (const auto documents = FirstOf(stage, {"documents", "documents_kept"})) {
     parts.push_back(absl::StrCat(Whole(*documents), *documents == 1 ? " document" : " documents"));
   }
@@ -49,8 +49,8 @@ std::string DedupHeadline(const StageView& stage) {
   if (const auto kept = FirstOf(stage, {"documents_kept", "documents"})) {
     parts.push_back(absl::StrCat(Whole(*kept), " kept"));
   }
-  const auto exact = FirstOf(stage, {"documents_dropped.exact", "documents_dropped_exact", "exact_duplicates"});
-  const auto near = FirstOf(stage, {"documents_dropped.near", "documents_dropped_near", "near_duplicates"});
+  const auto exact = FirstOf(stage, {"exact_duplicates", "documents_dropped.exact"});
+  const auto near = FirstOf(stage, {"near_duplicates", "documents_dropped.near"});
   if (exact || near) {
     parts.push_back(
         absl::StrCat(Whole(exact.value_or(0)), " exact and ", Whole(near.value_or(0)), " near duplicates dropped"));
@@ -90,16 +90,14 @@ std::string SplitHeadline(const StageView& stage) {
 std::string TokensHeadline(const StageView& stage) {
   std::vector<std::string> parts;
   if (const auto vocab = FirstOf(stage, {"vocab_size"})) parts.push_back(absl::StrCat(Whole(*vocab), " entries"));
-  if (const auto ids = FirstOf(stage, {"ids", "tokens", "train_tokens", "tokens_train"})) {
-    parts.push_back(absl::StrCat(FormatCount(*ids), " ids"));
-  }
+  if (const auto ids = FirstOf(stage, {"tokens", "ids"})) parts.push_back(absl::StrCat(FormatCount(*ids), " tokens"));
   if (const auto ratio = FirstOf(stage, {"bytes_per_token", "bytes_per_id"})) {
     parts.push_back(absl::StrFormat("%.2f bytes/token", *ratio));
   }
-  if (const auto sequences = FirstOf(stage, {"train_sequences", "sequences_train", "sequences"})) {
+  if (const auto sequences = FirstOf(stage, {"sequences"})) {
     parts.push_back(absl::StrCat(Whole(*sequences), " sequences"));
   }
-  if (const auto held = FirstOf(stage, {"held_out_ids", "held_out_tokens", "tokens_held_out"})) {
+  if (const auto held = FirstOf(stage, {"held_out_tokens"})) {
     parts.push_back(absl::StrCat("held out ", FormatCount(*held)));
   }
   return absl::StrJoin(parts, ", ");

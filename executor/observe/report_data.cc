@@ -28,7 +28,8 @@ bool IsDataKind(const std::string& kind) {
 bool IsDropReason(absl::string_view name) {
   std::string base;
   int ordinal;
-  return absl::StrContains(name, "dropped.") && !SplitSourceMetric(name, base, ordinal);
+  const bool reason = absl::StrContains(name, "dropped.") || name == "exact_duplicates" || name == "near_duplicates";
+  return reason && !SplitSourceMetric(name, base, ordinal);
 }
 
 std::string Reasons(const StageView& stage) {
@@ -36,7 +37,8 @@ std::string Reasons(const StageView& stage) {
   double greatest = 0;
   for (const auto& [name, value] : stage.metrics) {
     if (!IsDropReason(name)) continue;
-    reasons.emplace_back(name.substr(name.find("dropped.") + 8), value);
+    const size_t dropped = name.find("dropped.");
+    reasons.emplace_back(dropped == std::string::npos ? name : name.substr(dropped + 8), value);
     greatest = std::max(greatest, value);
   }
   if (reasons.empty() || greatest <= 0) return "";

@@ -72,11 +72,12 @@ std::string StagesSection(const RunModel& model, const ReportLimits& limits) {
   const double start = model.start_micros();
   const double span = std::max<double>(1, model.last_micros() - model.start_micros());
   std::string body =
-      "<div class=\"scroll\"><table class=\"gantt\"><thead><tr><th scope=\"col\">stage</th><th scope=\"col\">"
-      "kind</th><th scope=\"col\">state</th><th scope=\"col\">when it ran</th><th scope=\"col\" class=\"n\">"
-      "took</th><th scope=\"col\" class=\"n\">peak memory</th></tr></thead><tbody>";
+      "<div class=\"scroll\"><table class=\"gantt\"><thead><tr><th scope=\"col\">stage</th><th scope=\"col\" "
+      "class=\"optional\">kind</th><th scope=\"col\">state</th><th scope=\"col\">when it ran</th><th scope=\"col\" "
+      "class=\"n\">"
+      "took</th><th scope=\"col\" class=\"n optional\">peak memory</th></tr></thead><tbody>";
   for (const StageView* stage : stages) {
-    absl::StrAppend(&body, "<tr><th scope=\"row\">", EscapeHtml(stage->name()), "</th><td class=\"soft\">",
+    absl::StrAppend(&body, "<tr><th scope=\"row\">", EscapeHtml(stage->name()), "</th><td class=\"soft optional\">",
                     EscapeHtml(stage->info.kind()), "</td><td>", StateBadge(stage->state), "</td><td class=\"line\">");
     if (stage->ran() && stage->first_started_micros > 0) {
       const double left = (stage->first_started_micros - start) / span * 100;
@@ -97,8 +98,8 @@ std::string StagesSection(const RunModel& model, const ReportLimits& limits) {
                         ? absl::StrCat("<span class=\"soft\">(", FormatSeconds(seconds), ")</span>")
                     : seconds > 0 ? FormatSeconds(seconds)
                                   : "<span class=\"soft\">–</span>",
-                    "</td><td class=\"n\">", memory > 0 ? FormatBytes(memory) : "<span class=\"soft\">–</span>",
-                    "</td></tr>");
+                    "</td><td class=\"n optional\">",
+                    memory > 0 ? FormatBytes(memory) : "<span class=\"soft\">–</span>", "</td></tr>");
   }
   absl::StrAppend(&body,
                   "</tbody></table></div><p class=\"note\">In brackets: how long it took in the run that made the "
@@ -137,7 +138,11 @@ std::string GraphSection(const RunModel& model, const ReportLimits& limits) {
   }
   std::vector<double> widths;
   for (const StageView& stage : model.stages()) {
-    widths.push_back(std::clamp(DisplayWidth(stage.name()) * 8.0 + 28, 92.0, 220.0));
+    widths.push_back(
+        std::clamp(std::max(DisplayWidth(stage.name()) * 8.0,
+                            (DisplayWidth(stage.info.kind()) + DisplayWidth(StateName(stage.state)) + 2) * 6.3) +
+                       28,
+                   92.0, 240.0));
   }
   const GraphLayout layout = LayOut(widths, edges, kGap);
   const double width = layout.width + 2 * kMargin;

@@ -177,14 +177,14 @@ RunEvent SampleFinished(double seconds, int exit_status) {
 
 std::vector<RunEvent> SampleWholeRun(int64_t steps) {
   std::vector<RunEvent> events = {SampleStarted()};
-  events.push_back(SampleComplete(0.01, "web_en", CACHED, {{"documents", 2600}, {"text_bytes", 13e6}}, 0.4));
-  events.push_back(SampleComplete(0.01, "web_zh", CACHED, {{"documents", 517}, {"text_bytes", 4e6}}, 0.3));
+  events.push_back(SampleComplete(0.01, "web_en", CACHED, {{"documents", 2600}, {"bytes", 13e6}}, 0.4));
+  events.push_back(SampleComplete(0.01, "web_zh", CACHED, {{"documents", 517}, {"bytes", 4e6}}, 0.3));
   events.push_back(SampleState(0.02, "unique", RUNNING));
   events.push_back(SampleProgress(0.5, "unique", 900, 3117, "documents"));
   RunEvent unique = SampleComplete(1.92, "unique", COMPLETE,
                                    {{"documents_kept", 2684},
-                                    {"documents_dropped.exact", 401},
-                                    {"documents_dropped.near", 32},
+                                    {"exact_duplicates", 401},
+                                    {"near_duplicates", 32},
                                     {"documents_kept.source_0", 2200},
                                     {"documents_kept.source_1", 484}},
                                    1.9);
@@ -197,7 +197,7 @@ std::vector<RunEvent> SampleWholeRun(int64_t steps) {
   events.push_back(SampleComplete(5.0, "tokenizer", COMPLETE, {{"vocab_size", 4096}}, 3.1));
   events.push_back(SampleState(5.01, "shards", RUNNING));
   events.push_back(SampleComplete(5.9, "shards", COMPLETE,
-                                  {{"train_ids", 4.6e6}, {"bytes_per_token", 3.4}, {"held_out_ids", 94e3}}, 0.8));
+                                  {{"tokens", 4.6e6}, {"bytes_per_token", 3.4}, {"held_out_tokens", 94e3}}, 0.8));
   RunEvent running = SampleState(6.0, "pretrain", RUNNING);
   running.mutable_stage_changed()->set_total_steps(steps);
   events.push_back(running);
