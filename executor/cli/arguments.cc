@@ -1,0 +1,324 @@
+#include "executor/cli/arguments.h"
+
+#include <algorithm>
+#include <functional>
+
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+#include "absl/types/optional.h"
+#include "base/diagnostic.h"
+#include "base/quantity.h"
+#include "base/status_macros.h"
+
+namespace millrace {
+namespace {
+
+struct Verb {
+  const char* name;
+  const char* operands;
+  const char* summary;
+  const char* description;
+};
+
+const std::vector<Verb>& Verbs() {
+  static const auto& verbs = *new std::vector<Verb>{
+      {"run", "FILE", "run the pipeline: what is cached is not run again (the default)",
+       "Runs the stages whose result is not in the cache, in parallel, and puts links to the results and a report "
+       "below\n"
+       "millrace-out/PIPELINE in the workspace. Exit status: 0 all is there; 1 a stage failed; 2 bad input, or "
+       "refused;\n"
+       "3 the machine failed; 4 a gate does not hold; 130 interrupted."},
+      {"check", "FILE", "check the file, every profile of it; nothing is run",
+       "Reports every independent error of the file as `file:line:col: what`, `why:`, `fix:`, and what it could not "
+       "look\n"
+       "at here. Without --profile all profiles are checked. --cluster may be given several times: each profile's "
+       "models\n"
+       "must fit each of them."},
+      {"plan", "FILE", "say what is cached, what would run and why",
+       "Nothing is run or written. With --cluster it also says what of a training run fits which layout on its "
+       "machines,\n"
+       "how long it takes and what bounds it. --resolved prints the file with its profile merged and flags applied."},
+      {"explain", "FILE STAGE", "say why a stage would run or is cached",
+       "Compares the stage's key with that of its last run here (or of --run): each component that changed, old and "
+       "new\n"
+       "value and where it is set; for training, up to which step the recorded prefix holds."},
+      {"status", "[FILE]", "show the last run, or --run", "Shows each stage's state, time and result."},
+      {"logs", "[FILE] STAGE", "print what a stage of the last run, or of --run, wrote",
+       "Prints the log of one rank (--rank, 0). A stage that was cached has its log in the run that made it."},
+      {"show", "[FILE] ARTIFACT", "look into a result: STAGE or STAGE.OUTPUT",
+       "Documents, shards decoded with document borders, a mixture, a tokenizer, a checkpoint's tensors, metrics; "
+       "other\n"
+       "files as a list. From the last run, or --run. --dropped shows examples of what a stage dropped."},
+      {"report", "[FILE]", "write the HTML report of the last run, or of --run",
+       "Writes millrace-out/PIPELINE/report.html, or --output."},
+      {"gc", "", "make the cache smaller",
+       "Removes the bytes of results that were not used for longest until the cache is at most --max-size, and of "
+       "those\n"
+       "not used for --max-age. What is known of them (digests, metrics) stays, so that keys can still be computed."},
+      {"reproduce", "FILE", "run twice from empty caches and compare every digest",
+       "In two new folders, with different numbers of jobs. Exit status 4 if a digest differs."},
+      {"expect", "FILE", "run, and hold the results to the profile's `expect` lines",
+       "What `pipeline_test` runs. --update writes the values that were found into the file and shows the difference.\n"
+       "Exit status 4 if an expectation does not hold."},
+  };
+  return verbs;
+}
+
+struct Flag {
+  const char* name;
+  const char* value;  // "" : takes none
+  const char* verbs;  // names with spaces around them; "" : all
+  const char* help;
+  std::function<absl::Status(Arguments&, const std::string&)> set;
+};
+
+std::function<absl::Status(Arguments&, const std::string&)> Text(std::string Arguments::*member) {
+  return [member](Arguments& arguments, const std::string& value) {
+    arguments.*member = value;
+    return absl::OkStatus();
+  };
+}
+
+std::function<absl::Status(Arguments&, const std::string&)> Append(std::vector<std::string> Arguments::*member) {
+  return [member](Arguments& arguments, const std::string& value) {
+    (arguments.*member).push_back(value);
+    return absl::OkStatus();
+  };
+}
+
+std::function<absl::Status(Arguments&, const std::string&)> Yes(bool Arguments::*member) {
+  return [member](Arguments& arguments, const std::string&) {
+    arguments.*member = true;
+    return absl::OkStatus();
+  };
+}
+
+std::function<absl::Status(Arguments&, const std::string&)> Count(int Arguments::*member, int at_least) {
+  return [member, at_least](Arguments& arguments, const std::string& value) {
+    int number;
+    if (!absl::SimpleAtoi(value, &number) || number < at_least) {
+      return absl::InvalidArgumentError(absl::StrCat("\"", value, "\" is not a whole number of at least ", at_least));
+    }
+    arguments.*member = number;
+    return absl::OkStatus();
+  };
+}
+
+constexpr char kLoads[] = " run check plan explain reproduce expect ";
+constexpr char kRuns[] = " run reproduce expect ";
+constexpr char kPast[] = " status logs show report explain ";
+constexpr char kPrints[] = " run check plan explain status show gc reproduce expect ";
+
+const std::vector<Flag>& Flags() {
+  static const auto& flags = *new std::vector<Flag>{
+      {"profile", "NAME", kLoads, "the profile to use; absent: the file's default_profile", Text(&Arguments::profile)},
+      {"set", "PATH=VALUE", kLoads,
+       "set a field: stage, then field path, as in pretrain.train.max_tokens=50k; names may be left out where that is "
+       "unambiguous; repeatable",
+       Append(&Arguments::set)},
+      {"cluster", "FILE[:NAME]", kLoads, "the cluster file that names machines and data roots",
+       Append(&Arguments::cluster)},
+      {"data-root", "NAME=DIR", kLoads, "where files of NAME:// are; wins over the cluster's; repeatable",
+       [](Arguments& arguments, const std::string& value) {
+         const size_t equals = value.find('=');
+         if (equals == std::string::npos || equals == 0 || equals + 1 == value.size()) {
+           return absl::InvalidArgumentError(absl::StrCat("\"", value, "\" is not NAME=DIR"));
+         }
+         arguments.data_root.emplace_back(value.substr(0, equals), value.substr(equals + 1));
+         return absl::OkStatus();
+       }},
+      {"only", "STAGE", " run plan ", "this stage and what it needs; repeatable", Append(&Arguments::only)},
+      {"force", "STAGE", " run plan ", "run this stage although its result is cached; repeatable",
+       [](Arguments& arguments, const std::string& value) {
+         arguments.force.insert(value);
+         return absl::OkStatus();
+       }},
+      {"jobs", "N", kRuns, "processors given to stages at a time; absent: all of this machine",
+       Count(&Arguments::jobs, 1)},
+      {"locked", "", kRuns, "a file that does not match its lock is an error, not a warning", Yes(&Arguments::locked)},
+      {"home", "DIR", "", "cache and runs; absent: millrace in the user's cache folder", Text(&Arguments::home)},
+      {"out", "DIR", " run report expect ", "links to results and the report; absent: millrace-out in the workspace",
+       Text(&Arguments::out)},
+      {"run", "ID", kPast, "this run instead of the last one; the start of its id is enough if no other begins so",
+       Text(&Arguments::run)},
+      {"all", "", " explain status plan ", "list everything, also what did not change", Yes(&Arguments::all)},
+      {"resolved", "", " plan ", "print the merged file instead", Yes(&Arguments::resolved)},
+      {"follow", "", " logs ", "go on printing until the stage has ended", Yes(&Arguments::follow)},
+      {"rank", "N", " logs ", "the process of a training stage whose log is meant; 0", Count(&Arguments::rank, 0)},
+      {"dropped", "", " show ", "examples of what the stage dropped, with reasons", Yes(&Arguments::dropped)},
+      {"head", "N", " show ", "how many documents, sequences or rows to show; 5", Count(&Arguments::head, 1)},
+      {"output", "FILE", " report ", "where to write", Text(&Arguments::output)},
+      {"max-size", "SIZE", " gc ", "bytes that may stay; 20GiB",
+       [](Arguments& arguments, const std::string& value) {
+         ASSIGN_OR_RETURN(arguments.max_size_bytes, ParseBytes(value));
+         return absl::OkStatus();
+       }},
+      {"max-age", "DURATION", " gc ", "remove what was not used for this long; 30d",
+       [](Arguments& arguments, const std::string& value) {
+         ASSIGN_OR_RETURN(arguments.max_age_seconds, ParseDurationSeconds(value));
+         return absl::OkStatus();
+       }},
+      {"dry-run", "", " gc ", "say what would be removed, remove nothing", Yes(&Arguments::dry_run)},
+      {"update", "", " expect ", "write the found values into the file", Yes(&Arguments::update)},
+      {"format", "FORMAT", kPrints, "text or json",
+       [](Arguments& arguments, const std::string& value) {
+         if (value != "text" && value != "json") {
+           return absl::InvalidArgumentError(absl::StrCat("\"", value, "\": accepted: text, json"));
+         }
+         arguments.json = value == "json";
+         return absl::OkStatus();
+       }},
+      {"progress", "MODE", kRuns, "auto, tty, plain or quiet; on stderr", Text(&Arguments::progress)},
+      {"color", "WHEN", "", "auto, always or never; NO_COLOR and CLICOLOR_FORCE are honoured", Text(&Arguments::color)},
+      {"help", "", "", "this text", Yes(&Arguments::help)},
+      {"version", "", "", "the version of this program", Yes(&Arguments::version)},
+      // Given by the launchers that the rules write.
+      {"pipeline", "FILE", "", nullptr, Text(&Arguments::pipeline)},
+      {"manifest", "FILE", "", nullptr, Text(&Arguments::manifest)},
+      {"runfiles", "DIR", "", nullptr, Text(&Arguments::runfiles)},
+  };
+  return flags;
+}
+
+bool Takes(const Flag& flag, absl::string_view verb) {
+  return flag.verbs[0] == '\0' || absl::StrContains(flag.verbs, absl::StrCat(" ", verb, " "));
+}
+
+const Flag* FindFlag(absl::string_view name) {
+  for (const Flag& flag : Flags()) {
+    if (name == flag.name) return &flag;
+  }
+  return nullptr;
+}
+
+const Verb* FindVerb(absl::string_view name) {
+  for (const Verb& verb : Verbs()) {
+    if (name == verb.name) return &verb;
+  }
+  return nullptr;
+}
+
+absl::Status UnknownFlag(absl::string_view name) {
+  std::vector<std::string> names;
+  for (const Flag& flag : Flags()) {
+    if (flag.help != nullptr) names.push_back(flag.name);
+  }
+  const std::string closest = Closest(name, names);
+  return absl::InvalidArgumentError(
+      absl::StrCat("there is no flag \"--", name,
+                   "\"\n  fix: ", closest.empty() ? "`--help` lists them" : absl::StrCat("--", closest)));
+}
+
+}  // namespace
+
+std::vector<std::string> VerbNames() {
+  std::vector<std::string> names;
+  for (const Verb& verb : Verbs()) names.push_back(verb.name);
+  return names;
+}
+
+absl::StatusOr<Arguments> ParseArguments(const std::vector<std::string>& words) {
+  Arguments arguments;
+  std::vector<const Flag*> given;
+  bool only_operands = false;
+  for (size_t i = 0; i < words.size(); ++i) {
+    const std::string& word = words[i];
+    if (only_operands || word.size() < 2 || word[0] != '-') {
+      if (!arguments.verb_given && arguments.operands.empty() && FindVerb(word) != nullptr) {
+        arguments.verb = word;
+        arguments.verb_given = true;
+      } else if (word == "help" && !arguments.verb_given && arguments.operands.empty()) {
+        arguments.help = true;
+      } else {
+        arguments.operands.push_back(word);
+      }
+      continue;
+    }
+    if (word == "--") {
+      only_operands = true;
+      continue;
+    }
+    if (word == "-h") {
+      arguments.help = true;
+      continue;
+    }
+    if (word[1] != '-') {
+      return absl::InvalidArgumentError(
+          absl::StrCat("\"", word, "\": flags begin with two dashes\n  fix: ",
+                       word == "-j" || absl::StartsWith(word, "-j") ? "--jobs=N" : "`--help` lists them"));
+    }
+    const size_t equals = word.find('=');
+    const std::string name = word.substr(2, equals == std::string::npos ? equals : equals - 2);
+    const Flag* flag = FindFlag(name);
+    if (flag == nullptr) return UnknownFlag(name);
+    std::string value;
+    if (flag->value[0] == '\0') {
+      if (equals != std::string::npos) {
+        return absl::InvalidArgumentError(absl::StrCat("--", name, " takes no value\n  fix: --", name));
+      }
+    } else if (equals != std::string::npos) {
+      value = word.substr(equals + 1);
+    } else if (i + 1 < words.size()) {
+      value = words[++i];
+    } else {
+      return absl::InvalidArgumentError(absl::StrCat("--", name, " needs a value\n  fix: --", name, "=", flag->value));
+    }
+    if (absl::Status status = flag->set(arguments, value); !status.ok()) {
+      return Annotate(status, absl::StrCat("--", name));
+    }
+    given.push_back(flag);
+    if (flag->help != nullptr) {
+      arguments.flags.push_back(flag->value[0] == '\0' ? absl::StrCat("--", name)
+                                                       : absl::StrCat("--", name, "=", value));
+    }
+  }
+  if (arguments.help || arguments.version) return arguments;
+  for (const Flag* flag : given) {
+    if (Takes(*flag, arguments.verb)) continue;
+    std::vector<std::string> verbs = absl::StrSplit(flag->verbs, ' ', absl::SkipEmpty());
+    return absl::InvalidArgumentError(absl::StrCat("--", flag->name, " has no meaning for `", arguments.verb,
+                                                   "`\n  why: it belongs to ", absl::StrJoin(verbs, ", ")));
+  }
+  return arguments;
+}
+
+std::string HelpText(absl::string_view verb_name) {
+  const Verb* verb = FindVerb(verb_name);
+  std::string text;
+  if (verb == nullptr) {
+    text =
+        "Millrace trains language models as pipelines of cached stages.\n\n"
+        "  millrace [VERB] FILE [FLAGS]\n\n"
+        "FILE is a pipeline as Protobuf text (pipelines/schema has the vocabulary), or the name of one in "
+        "pipelines/.\n\n"
+        "Verbs:\n";
+    for (const Verb& one : Verbs()) {
+      absl::StrAppend(&text, "  ", one.name, std::string(11 - std::string(one.name).size(), ' '), one.summary, "\n");
+    }
+    absl::StrAppend(&text, "\nFlags (`millrace VERB --help` has those of a verb):\n");
+  } else {
+    text = absl::StrCat("millrace ", verb->name, verb->operands[0] == '\0' ? "" : " ", verb->operands,
+                        " [FLAGS]: ", verb->summary, ".\n\n", verb->description, "\n\nFlags:\n");
+  }
+  for (const Flag& flag : Flags()) {
+    if (flag.help == nullptr || (verb != nullptr && !Takes(flag, verb->name))) continue;
+    const std::string left = absl::StrCat("--", flag.name, flag.value[0] == '\0' ? "" : "=", flag.value);
+    absl::StrAppend(&text, "  ", left, std::string(left.size() < 24 ? 24 - left.size() : 1, ' '));
+    // Wrapped at 100 columns.
+    std::string line;
+    for (absl::string_view word : absl::StrSplit(flag.help, ' ')) {
+      if (!line.empty() && line.size() + 1 + word.size() > 74) {
+        absl::StrAppend(&text, line, "\n", std::string(26, ' '));
+        line.clear();
+      }
+      absl::StrAppend(&line, line.empty() ? "" : " ", word);
+    }
+    absl::StrAppend(&text, line, "\n");
+  }
+  return text;
+}
+
+}  // namespace millrace
