@@ -44,9 +44,12 @@ def _canonical_label(label):
     prefix = "@" + label.workspace_name if label.workspace_name else ""
     return "%s//%s:%s" % (prefix, label.package, label.name)
 
-def _tool_entries(ctx, tools, names):
+def _tool_entries(ctx):
+    """Manifest entries of the stage programs, by kind, and of the custom tools, by label; and the runfiles of all."""
+    tools = {kind: program for program, kind in ctx.attr.stage_programs.items()}
+    tools.update({_canonical_label(tool.label): tool for tool in ctx.attr.tools})
     entries, runfiles = {}, ctx.runfiles()
-    for tool, name in zip(tools, names):
+    for name, tool in tools.items():
         info = tool[DefaultInfo]
         executable = info.files_to_run.executable
         if not executable:
@@ -79,8 +82,7 @@ def _write_manifest(ctx, output, tools, data):
     ctx.actions.write(output, json.encode_indent({"data": data, "tools": tools}, indent = " ") + "\n")
 
 def _manifest_impl(ctx):
-    kinds = sorted(ctx.attr.stage_programs.keys(), key = lambda target: ctx.attr.stage_programs[target])
-    entries, runfiles = _tool_entries(ctx, kinds, [ctx.attr.stage_programs[target] for target in kinds])
+    entries, runfiles = _tool_entries(ctx)
     output = ctx.actions.declare_file(ctx.label.name + ".json")
     _write_manifest(ctx, output, entries, {})
     return [DefaultInfo(files = depset([output]), runfiles = ctx.runfiles(files = [output]).merge(runfiles))]
@@ -88,7 +90,10 @@ def _manifest_impl(ctx):
 tool_manifest = rule(
     implementation = _manifest_impl,
     doc = "The manifest of Millrace's own stage programs, with the programs as runfiles: data of a plain `millrace`.",
-    attrs = {"stage_programs": attr.label_keyed_string_dict(mandatory = True, cfg = "target", doc = "program -> stage kind")},
+    attrs = {
+        "stage_programs": attr.label_keyed_string_dict(mandatory = True, cfg = "target", doc = "program -> stage kind"),
+        "tools": attr.label_list(cfg = "target", doc = "further executables, named by label"),
+    },
 )
 
 # ---- bundled_data ----
@@ -181,9 +186,7 @@ def _launcher(ctx, info, workspace, arguments):
     return launcher
 
 def _pipeline_impl(ctx):
-    kinds = sorted(ctx.attr.stage_programs.keys(), key = lambda target: ctx.attr.stage_programs[target])
-    names = [ctx.attr.stage_programs[target] for target in kinds]
-    tools, runfiles = _tool_entries(ctx, kinds + ctx.attr.tools, names + [_canonical_label(tool.label) for tool in ctx.attr.tools])
+    tools, runfiles = _tool_entries(ctx)
     data, files = _data_entries(ctx)
     manifest = ctx.actions.declare_file(ctx.label.name + "_manifest.json")
     _write_manifest(ctx, manifest, tools, data)
