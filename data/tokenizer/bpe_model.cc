@@ -1,0 +1,291 @@
+// The fast path. A sequence of tokens is the encoding of a piece if and only if each token is the encoding of its own
+// bytes and each two neighbours stay apart, which can be decided by undoing merges from the latest on: until the later
+// of the two was made, its inner part stood beside the other token, and a merge of those two of lower rank would have
+// come first. So: take the longest token; where it does not go with the one before, the next shorter one; where none
+// does, step back. A position that was stepped back from is never tried again, hence linear time.
+// Reference: "So many tokens, so little time: Introducing a faster, more flexible byte-pair tokenizer" (The GitHub
+// Blog, 2024), section "Backtracking via dynamic programming".
+#include "data/tokenizer/bpe_model.h"
+
+#include <algorithm>
+#include <bit>
+#include <queue>
+#include <tuple>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/strings/str_cat.h"
+#include "base/check.h"
+
+namespace millrace::data {
+namespace {
+
+uint64_t Key(uint32_t left, uint32_t right) { return uint64_t{left} << 32 | right; }
+
+constexpr uint64_t kNoKey = ~uint64_t{0};
+
+}  // namespace
+
+void IdBuffer::Grow(size_t count) {
+  capacity_ = std::max(size_ + count, capacity_ * 2 + 64);
+  std::unique_ptr<uint32_t[]> larger(new uint32_t[capacity_]);
+  std::copy_n(ids_.get(), size_, larger.get());
+  ids_ = std::move(larger);
+}
+
+uint64_t BpeModel::PairTable::Hash(uint64_t key) { return (key ^ key >> 29) * 0x9E3779B97F4A7C15; }
+
+void BpeModel::PairTable::Build(const std::vector<std::array<uint32_t, 2>>& pairs) {
+  const int bits = std::bit_width(pairs.size() * 2 + 1);
+  slots_.assign(size_t{1} << bits, {kNoKey, kNone});
+  mask_ = slots_.size() - 1;
+  filter_.assign(std::max<size_t>(slots_.size() * 4 / 64, 1), 0);
+  filter_shift_ = 64 - std::bit_width(filter_.size() * 64 - 1);
+  for (uint32_t rank = 0; rank < pairs.size(); ++rank) {
+    if (pairs[rank][0] == kNone || pairs[rank][1] == kNone) continue;
+    const uint64_t key = Key(pairs[rank][0], pairs[rank][1]);
+    const uint64_t hash = Hash(key);
+    const uint64_t bit = hash >> filter_shift_;
+    filter_[bit >> 6] |= uint64_t{1} << (bit & 63);
+    size_t i = hash >> 32 & mask_;
+    while (slots_[i].key != kNoKey) i = (i + 1) & mask_;
+    slots_[i] = {key, rank};
+  }
+}
+
+uint32_t BpeModel::PairTable::Rank(uint32_t left, uint32_t right) const {
+  const uint64_t key = Key(left, right);
+  const uint64_t hash = Hash(key);
+  const uint64_t bit = hash >> filter_shift_;
+  if (!(filter_[bit >> 6] >> (bit & 63) & 1)) return kNone;
+  for (size_t i = hash >> 32 & mask_;; i = (i + 1) & mask_) {
+    if (slots_[i].key == key) return slots_[i].rank;
+    if (slots_[i].key == kNoKey) return kNone;
+  }
+}
+
+uint32_t BpeModel::Trie::FindBase(const std::vector<uint8_t>& bytes) {
+  while (first_free_ < nodes_.size() && nodes_[first_free_].parent != kNone) ++first_free_;
+  for (uint32_t base = std::max<int64_t>(int64_t{first_free_} - bytes[0], 1);; ++base) {
+    if (base + 256 > nodes_.size()) nodes_.resize(std::max<size_t>(nodes_.size() * 3 / 2, base + 512));
+    const bool fits =
+        std::all_of(bytes.begin(), bytes.end(), [&](uint8_t b) { return nodes_[base + b].parent == kNone; });
+    if (fits) return base;
+    // Near the front only crumbs are free: let the search begin further on once it has become long.
+    if (base > first_free_ + 4096) first_free_ += 1024;
+  }
+}
+
+void BpeModel::Trie::Build(const std::vector<std::pair<std::string, uint32_t>>& sorted) {
+  struct Pending {
+    uint32_t node;
+    size_t begin, end;  // of `sorted`, which share the node's `depth` bytes
+    size_t depth;
+  };
+  nodes_.assign(512, Node());
+  nodes_[0].parent = 0;
+  std::queue<Pending> pending;  // breadth first: the upper nodes lie together
+  pending.push({0, 0, sorted.size(), 0});
+  while (!pending.empty()) {
+    auto [node, begin, end, depth] = pending.front();
+    pending.pop();
+    if (begin < end && sorted[begin].first.size() == depth) nodes_[node].symbol = sorted[begin++].second;
+    if (begin == end) continue;
+    std::vector<uint8_t> bytes;
+    std::vector<size_t> begins;
+    for (size_t i = begin; i < end; ++i) {
+      const uint8_t byte = sorted[i].first[depth];
+      if (!bytes.empty() && bytes.back() == byte) continue;
+      bytes.push_back(byte);
+      begins.push_back(i);
+    }
+    begins.push_back(end);
+    const uint32_t base = FindBase(bytes);
+    nodes_[node].base = base;
+    for (size_t i = 0; i < bytes.size(); ++i) {
+      nodes_[base + bytes[i]].parent = node;
+      pending.push({base + bytes[i], begins[i], begins[i + 1], depth + 1});
+    }
+  }
+}
+
+uint32_t BpeModel::Trie::Longest(const char* p, const char* end) const {
+  uint32_t node = 0;
+  uint32_t longest = kNone;
+  const Node* const nodes = nodes_.data();
+  for (; p != end; ++p) {
+    // A leaf has base 0; no node's parent is a leaf, so that the check fails.
+    const uint32_t child = nodes[node].base + static_cast<uint8_t>(*p);
+    if (nodes[child].parent != node || child == 0) break;
+    node = child;
+    if (nodes[node].symbol != kNone) longest = nodes[node].symbol;
+  }
+  return longest;
+}
+
+absl::StatusOr<BpeModel> BpeModel::Create(const BpeVocabulary& vocabulary) {
+  BpeModel model;
+  absl::flat_hash_map<uint32_t, uint32_t> symbols;  // of ids
+  for (uint32_t byte = 0; byte < 256; ++byte) {
+    if (!symbols.emplace(vocabulary.byte_ids[byte], byte).second)
+      return absl::InvalidArgumentError(absl::StrCat("two bytes have the id ", vocabulary.byte_ids[byte]));
+    model.ids_.push_back(vocabulary.byte_ids[byte]);
+  }
+  for (const BpeVocabulary::Merge& merge : vocabulary.merges) {
+    const auto [it, inserted] = symbols.emplace(merge.result, model.ids_.size());
+    // Symbol 256 + r also where an earlier merge makes the same token: that number then stays unused.
+    model.ids_.push_back(merge.result);
+    model.symbol_of_rank_.push_back(it->second);
+  }
+  std::vector<std::array<uint32_t, 2>> pairs;
+  absl::flat_hash_map<uint64_t, size_t> seen;
+  for (const BpeVocabulary::Merge& merge : vocabulary.merges) {
+    if (const auto [it, inserted] = seen.emplace(Key(merge.left, merge.right), pairs.size()); !inserted)
+      return absl::InvalidArgumentError(absl::StrCat("merges ", it->second, " and ", pairs.size(), " are the same"));
+    // A part that is no byte and no merge's result never occurs, and then this merge never applies.
+    const auto left = symbols.find(merge.left);
+    const auto right = symbols.find(merge.right);
+    pairs.push_back({left == symbols.end() ? kNone : left->second, right == symbols.end() ? kNone : right->second});
+  }
+  model.pairs_.Build(pairs);
+
+  bool regular = true;
+  for (uint32_t rank = 0; rank < pairs.size() && regular; ++rank) {
+    const uint32_t symbol = 256 + rank;
+    regular = model.symbol_of_rank_[rank] == symbol && pairs[rank][0] < symbol && pairs[rank][1] < symbol;
+  }
+  if (regular) {
+    for (uint32_t byte = 0; byte < 256; ++byte) model.parts_.push_back({byte, byte});
+    model.parts_.insert(model.parts_.end(), pairs.begin(), pairs.end());
+    model.BuildFastPath();
+  }
+  return model;
+}
+
+void BpeModel::BuildFastPath() {
+  fast_ = true;
+  const size_t symbols = parts_.size();
+  std::vector<std::string> bytes(symbols);
+  std::vector<bool> reachable(symbols, true);
+  std::vector<std::pair<std::string, uint32_t>> sorted;
+  for (uint32_t symbol = 0; symbol < symbols; ++symbol) {
+    const auto [left, right] = parts_[symbol];
+    if (symbol < 256) {
+      bytes[symbol] = std::string(1, static_cast<char>(symbol));
+    } else {
+      bytes[symbol] = bytes[left] + bytes[right];
+      // Some tokens never come out: with the merges before its own, its bytes do not become its two parts.
+      reachable[symbol] = reachable[left] && reachable[right] && StayApart(left, right, symbol);
+    }
+    length_.push_back(bytes[symbol].size());
+    if (reachable[symbol]) sorted.emplace_back(bytes[symbol], symbol);
+  }
+  std::sort(sorted.begin(), sorted.end());
+  trie_.Build(sorted);
+  prefix_.assign(symbols, kNone);
+  for (const auto& [text, symbol] : sorted) {
+    if (text.size() > 1) prefix_[symbol] = trie_.Longest(text.data(), text.data() + text.size() - 1);
+  }
+}
+
+bool BpeModel::StayApart(uint32_t left, uint32_t right, uint32_t limit) const {
+  while (true) {
+    const uint32_t rank = pairs_.Rank(left, right);
+    if (rank != kNone && rank + 256 < limit) return false;
+    // Undo the later of the two; of equals the right one, since merges go from left to right.
+    if (left > right && left >= 256) {
+      limit = left;
+      left = parts_[left][1];
+    } else if (right >= 256) {
+      limit = right + 1;
+      right = parts_[right][0];
+    } else {
+      return true;
+    }
+  }
+}
+
+void BpeModel::AppendIds(absl::string_view piece, Scratch& scratch, IdBuffer& ids) const {
+  if (!fast_) {
+    const std::vector<uint32_t> merged = MergeBytes(piece);
+    std::copy(merged.begin(), merged.end(), ids.Reserve(merged.size()));
+    ids.Advance(merged.size());
+    return;
+  }
+  const char* const begin = piece.data();
+  const char* const end = begin + piece.size();
+  uint32_t next = trie_.Longest(begin, end);
+  if (length_[next] == piece.size()) return ids.push_back(ids_[next]);
+
+  std::vector<uint32_t>& taken = scratch.symbols;
+  std::vector<uint64_t>& dead_ends = scratch.dead_ends;
+  taken.clear();
+  dead_ends.assign(piece.size() / 64 + 1, 0);
+  size_t position = 0;
+  while (true) {
+    const uint32_t last = taken.empty() ? kNone : taken.back();
+    uint32_t symbol = next;
+    for (; symbol != kNone; symbol = prefix_[symbol]) {
+      const size_t to = position + length_[symbol];
+      const bool dead = dead_ends[to / 64] >> (to % 64) & 1;
+      if (!dead && (last == kNone || StayApart(last, symbol, kNone))) break;
+    }
+    if (symbol != kNone) {
+      taken.push_back(symbol);
+      position += length_[symbol];
+      if (position == piece.size()) break;
+      next = trie_.Longest(begin + position, end);
+    } else {
+      MILLRACE_CHECK(last != kNone);  // each piece has an encoding
+      dead_ends[position / 64] |= uint64_t{1} << (position % 64);
+      taken.pop_back();
+      position -= length_[last];
+      next = last;
+    }
+  }
+  uint32_t* out = ids.Reserve(taken.size());
+  for (const uint32_t symbol : taken) *out++ = ids_[symbol];
+  ids.Advance(taken.size());
+}
+
+std::vector<uint32_t> BpeModel::MergeBytes(absl::string_view piece) const {
+  // A symbol of `length` bytes stands at its first byte; at others stands kNone.
+  struct Place {
+    uint32_t symbol;
+    uint32_t previous;  // places; kNone: none
+    uint32_t next;
+  };
+  using Candidate = std::tuple<uint32_t, uint32_t, uint32_t, uint32_t>;  // rank, place, left symbol, right symbol
+  std::vector<Place> places(piece.size());
+  std::priority_queue<Candidate, std::vector<Candidate>, std::greater<Candidate>> candidates;
+  const auto consider = [&](uint32_t place) {
+    if (place == kNone || places[place].next == kNone) return;
+    const uint32_t left = places[place].symbol;
+    const uint32_t right = places[places[place].next].symbol;
+    const uint32_t rank = pairs_.Rank(left, right);
+    if (rank != kNone) candidates.emplace(rank, place, left, right);
+  };
+  for (uint32_t i = 0; i < piece.size(); ++i) {
+    places[i] = {static_cast<uint8_t>(piece[i]), i == 0 ? kNone : i - 1, i + 1 == piece.size() ? kNone : i + 1};
+  }
+  for (uint32_t i = 0; i < piece.size(); ++i) consider(i);
+  while (!candidates.empty()) {
+    const auto [rank, place, left, right] = candidates.top();
+    candidates.pop();
+    Place& here = places[place];
+    if (here.symbol != left || here.next == kNone || places[here.next].symbol != right) continue;
+    const uint32_t after = places[here.next].next;
+    places[here.next].symbol = kNone;
+    here.symbol = symbol_of_rank_[rank];
+    here.next = after;
+    if (after != kNone) places[after].previous = place;
+    consider(here.previous);
+    consider(place);
+  }
+  std::vector<uint32_t> ids;
+  for (const Place& place : places) {
+    if (place.symbol != kNone) ids.push_back(ids_[place.symbol]);
+  }
+  return ids;
+}
+
+}  // namespace millrace::data
