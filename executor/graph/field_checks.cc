@@ -6,9 +6,8 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
-#include "base/quantity.h"
+#include "executor/graph/unit.h"
 #include "re2/re2.h"
 
 namespace millrace {
@@ -19,68 +18,6 @@ using google::protobuf::FieldDescriptor;
 std::string NumberText(double value) {
   if (value == std::floor(value) && std::abs(value) < 1e15) return absl::StrCat(static_cast<int64_t>(value));
   return absl::StrCat(value);
-}
-
-// Digits that read back as the same number.
-std::string ExactText(double value) {
-  if (value == std::floor(value) && std::abs(value) < 1e15) return absl::StrCat(static_cast<int64_t>(value));
-  for (int digits = 6; digits <= 17; ++digits) {
-    const std::string text = absl::StrFormat("%.*g", digits, value);
-    if (std::strtod(text.c_str(), nullptr) == value) return text;
-  }
-  return absl::StrFormat("%.17g", value);
-}
-
-absl::StatusOr<std::string> PlainNumber(absl::string_view text, Unit unit) {
-  switch (unit) {
-    case TOKENS_COUNT: {
-      const auto tokens = ParseTokens(text);
-      if (!tokens.ok()) return tokens.status();
-      return absl::StrCat(*tokens);
-    }
-    case BYTES_SIZE: {
-      const auto bytes = ParseBytes(text);
-      if (!bytes.ok()) return bytes.status();
-      return absl::StrCat(*bytes);
-    }
-    case DURATION: {
-      const auto seconds = ParseDurationSeconds(text);
-      if (!seconds.ok()) return seconds.status();
-      return ExactText(*seconds);
-    }
-    case BANDWIDTH: {
-      const auto bandwidth = ParseBandwidth(text);
-      if (!bandwidth.ok()) return bandwidth.status();
-      return ExactText(*bandwidth);
-    }
-    case FRACTION:
-      break;
-  }
-  return std::string(text);
-}
-
-const char* ExampleOf(Unit unit) {
-  switch (unit) {
-    case TOKENS_COUNT:
-      return "\"2.4M\"";
-    case BYTES_SIZE:
-      return "\"64MiB\"";
-    case DURATION:
-      return "\"30m\"";
-    case BANDWIDTH:
-      return "\"10Gbit/s\"";
-    case FRACTION:
-      return "0.5";
-  }
-  return "";
-}
-
-// Fields whose value is a name of the user's.
-bool MustBeName(const MessageFacts& type, const FieldFacts& field) {
-  if (field.name != "name") return false;
-  return type.name == "Pipeline" || type.name == "Stage" || type.name == "Profile" || type.name == "FilterRule" ||
-         type.name == "Custom.Input" || type.name == "Custom.OutputFolder" || type.name == "Custom.Parameter" ||
-         type.name == "DataRoot";
 }
 
 // The nearest thing to `text` that is a name.
@@ -164,48 +101,40 @@ void CheckMinMax(const Node& node, const Sources& sources, Diagnostics& diagnost
                        "nothing is within such bounds", "");
 }
 
-// oneofs that may be left unset.
-bool IsOptionalOneof(const std::string& message) { return message == "LearningRateSchedule" || message == "Cluster"; }
-
-// Messages that must be there for the one that holds them, beside what the schema's options say.
-struct RequiredMessage {
-  const char* message;
-  const char* field;
-  const char* fix;
-};
-constexpr RequiredMessage kRequiredMessages[] = {
-    {"Train", "model", "model { preset: DEEPSEEK_LLM_7B }"},
-    {"Train", "optimizer", "optimizer { adamw { learning_rate: 4.2e-4 } }"},
-    {"Mix", "component", "component { from: \"shards\" weight: 1 }"},
-    {"Cluster", "pool", "pool { name: \"cpu\" cpus: 8 }"},
-};
-
-std::string OwnerOf(const Node& node) {
-  const size_t dot = node.type->name.rfind('.');
-  std::string name = dot == std::string::npos ? node.type->name : node.type->name.substr(dot + 1);
-  // A stage is known by its name.
+// `held_as` is the name of the field that holds the node.
+std::string OwnerOf(const Node& node, absl::string_view held_as) {
   if (const FieldFacts* key = node.type->merge_key; key != nullptr && key->name == "name") {
-    if (const Value* value = node.Find(*key); value != nullptr)
-      return absl::StrCat(absl::AsciiStrToLower(name), " \"", value->text, "\"");
+    if (const Value* value = node.Find(*key); value != nullptr) return absl::StrCat(held_as, " \"", value->text, "\"");
   }
-  return name;
+  return std::string(held_as);
 }
 
-void Missing(Node& node, const Sources& sources, Diagnostics& diagnostics, absl::string_view what,
-             absl::string_view why, absl::string_view fix) {
-  diagnostics.AddError(sources.At(node.place), absl::StrCat(OwnerOf(node), " has no ", what), std::string(why),
-                       std::string(fix));
+struct Checked {
+  Node& node;
+  absl::string_view held_as;
+  const Sources& sources;
+  Diagnostics& diagnostics;
+};
+
+void Missing(const Checked& checked, absl::string_view what, absl::string_view why, absl::string_view fix) {
+  checked.diagnostics.AddError(checked.sources.At(checked.node.place),
+                               absl::StrCat(OwnerOf(checked.node, checked.held_as), " has no ", what), std::string(why),
+                               std::string(fix));
+  checked.node.damaged = true;
 }
 
 std::string ExampleValue(const FieldFacts& field) {
+  if (field.name == "model" && field.is_message()) return "model { preset: DEEPSEEK_LLM_7B }";
+  if (field.name == "optimizer") return "optimizer { adamw { learning_rate: 4.2e-4 } }";
   if (field.is_message()) return absl::StrCat(field.name, " { ... }");
   if (field.unit.has_value()) return absl::StrCat(field.name, ": ", ExampleOf(*field.unit));
   if (field.type == FieldDescriptor::CPPTYPE_STRING) return absl::StrCat(field.name, ": \"...\"");
   return absl::StrCat(field.name, ": ...");
 }
 
-void CheckOneofs(Node& node, const Sources& sources, Diagnostics& diagnostics) {
-  if (IsOptionalOneof(node.type->name)) return;
+void CheckOneofs(const Checked& checked) {
+  const Node& node = checked.node;
+  if (!node.type->oneofs_are_needed) return;
   const auto* descriptor = node.type->descriptor;
   for (int i = 0; i < descriptor->oneof_decl_count(); ++i) {
     if (node.OneofMember(i) != nullptr) continue;
@@ -215,11 +144,13 @@ void CheckOneofs(Node& node, const Sources& sources, Diagnostics& diagnostics) {
       members.push_back(field.name);
       examples.push_back(ExampleValue(field));
     }
-    const absl::string_view oneof = descriptor->oneof_decl(i)->name();
-    Missing(node, sources, diagnostics, oneof == "kind" ? "kind" : absl::StrJoin(members, " and no "),
-            absl::StrCat("one of ", absl::StrJoin(members, ", "), " must be set"),
-            absl::StrJoin(examples.begin(), examples.begin() + std::min<size_t>(2, examples.size()), ", or "));
-    node.damaged = true;
+    const bool many = members.size() > 2;
+    if (many) examples.resize(2);
+    Missing(checked,
+            !many                             ? absl::StrJoin(members, " and no ")
+            : node.type->name == "FilterRule" ? "test"
+                                              : descriptor->oneof_decl(i)->name(),
+            many ? absl::StrCat("it is one of ", absl::StrJoin(members, ", ")) : "", absl::StrJoin(examples, ", or "));
   }
 }
 
@@ -250,7 +181,7 @@ bool IsName(absl::string_view text) {
   return true;
 }
 
-void CheckValue(const Value& value, const Node& holder, const Sources& sources, Diagnostics& diagnostics) {
+void CheckValue(const Value& value, const Sources& sources, Diagnostics& diagnostics) {
   const FieldFacts& field = *value.field;
   if (field.type == FieldDescriptor::CPPTYPE_STRING) {
     if (field.unit.has_value()) {
@@ -259,7 +190,7 @@ void CheckValue(const Value& value, const Node& holder, const Sources& sources, 
                              absl::StrCat(field.name, ": ", std::string(plain.status().message())), "",
                              absl::StrCat(field.name, ": ", ExampleOf(*field.unit)));
       }
-    } else if (MustBeName(*holder.type, field) && !IsName(value.text)) {
+    } else if (field.is_name && !IsName(value.text)) {
       diagnostics.AddError(sources.At(value.place), absl::StrCat("\"", value.text, "\" is no name"),
                            "names are small letters, digits and _, beginning with a letter", AsName(value.text));
     } else if (field.name == "drop_matching" || field.name == "redact_matching") {
@@ -273,38 +204,28 @@ void CheckValue(const Value& value, const Node& holder, const Sources& sources, 
 
 void CheckValues(const Node& node, const Sources& sources, Diagnostics& diagnostics) {
   for (const Value& value : node.values) {
-    CheckValue(value, node, sources, diagnostics);
+    CheckValue(value, sources, diagnostics);
     if (value.message != nullptr) CheckValues(*value.message, sources, diagnostics);
   }
+  CheckKeys(node, sources, diagnostics);
   CheckMinMax(node, sources, diagnostics);
   if (node.type->name == "FilterRule") CheckReplacement(node, sources, diagnostics);
 }
 
-void CheckStructure(Node& node, const Sources& sources, Diagnostics& diagnostics) {
-  const MessageFacts& type = *node.type;
+void CheckStructure(Node& node, absl::string_view held_as, const Sources& sources, Diagnostics& diagnostics) {
   if (!node.damaged) {
-    for (const FieldFacts& field : type.fields) {
-      const bool needed = field.must_be_set || (!field.accepts.empty() && field.oneof < 0 && field.effect.has_value() &&
-                                                *field.effect != NONE);
-      if (!needed || node.Find(field) != nullptr) continue;
-      const std::string why = !field.accepts.empty() ? absl::StrCat("it takes ", ArtifactPhrases(field.accepts)) : "";
-      Missing(node, sources, diagnostics, field.name, why, ExampleValue(field));
-      node.damaged = true;
+    const Checked checked{node, held_as, sources, diagnostics};
+    for (const FieldFacts& field : node.type->fields) {
+      if (!field.needed || node.Find(field) != nullptr) continue;
+      Missing(checked, field.name,
+              field.accepts.empty() ? "" : absl::StrCat("it takes ", ArtifactPhrases(field.accepts)),
+              ExampleValue(field));
     }
-    for (const RequiredMessage& required : kRequiredMessages) {
-      if (type.name != required.message || type.Get(required.field).must_be_set ||
-          node.Find(required.field) != nullptr) {
-        continue;
-      }
-      Missing(node, sources, diagnostics, required.field, "", required.fix);
-      node.damaged = true;
-    }
-    CheckOneofs(node, sources, diagnostics);
+    CheckOneofs(checked);
   }
-  CheckKeys(node, sources, diagnostics);
   CheckMinMax(node, sources, diagnostics);
   for (Value& value : node.values) {
-    if (value.message != nullptr) CheckStructure(*value.message, sources, diagnostics);
+    if (value.message != nullptr) CheckStructure(*value.message, value.field->name, sources, diagnostics);
   }
 }
 

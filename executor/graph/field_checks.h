@@ -12,14 +12,14 @@
 namespace millrace {
 
 // Values as they stand, in a whole file, whatever profile is chosen: bounds, units, names, regular expressions,
-// min <= max.
+// min <= max, distinct merge keys.
 void CheckValues(const Node& node, const Sources& sources, Diagnostics& diagnostics);
 // The same for one value.
-void CheckValue(const Value& value, const Node& holder, const Sources& sources, Diagnostics& diagnostics);
+void CheckValue(const Value& value, const Sources& sources, Diagnostics& diagnostics);
 
-// What a message must hold once profiles are merged: fields that must be set, members of oneofs, distinct keys. Marks
-// nodes in which something is missing as damaged.
-void CheckStructure(Node& node, const Sources& sources, Diagnostics& diagnostics);
+// What a message must hold once profiles are merged: fields that must be set, members of oneofs. Marks
+// nodes in which something is missing as damaged. `held_as` is what the node is called: the name of its field.
+void CheckStructure(Node& node, absl::string_view held_as, const Sources& sources, Diagnostics& diagnostics);
 
 // Replaces every string with a unit by a plain number, so that "2M" and "2000k" are one value. Values that cannot be
 // read stay (CheckValues has reported them).

@@ -8,6 +8,7 @@
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "executor/graph/field_checks.h"
 #include "executor/graph/field_path.h"
 #include "executor/graph/parse.h"
 
@@ -169,7 +170,7 @@ bool ApplyProfile(Node& pipeline, absl::string_view name, const Location& asked_
                   Diagnostics& diagnostics, ProfileSettings& settings) {
   ProfileApplier applier(pipeline, sources, diagnostics, settings);
   if (name.empty()) return true;
-  return applier.Apply(name, asked_at, asked_at.line == 0 ? "--profile" : "default_profile");
+  return applier.Apply(name, asked_at, asked_at.line == 0 ? absl::StrCat("--profile=", name) : "default_profile");
 }
 
 bool ApplySet(Node& pipeline, absl::string_view assignment, const Sources& sources, Place place,
@@ -190,6 +191,10 @@ bool ApplySet(Node& pipeline, absl::string_view assignment, const Sources& sourc
   std::vector<Value> values;
   if (!ParseFlagValue(assignment.substr(equals + 1), *path.steps.back().field, sources, place, diagnostics, values))
     return false;
+  for (const Value& value : values) {
+    CheckValue(value, sources, diagnostics);
+    if (value.message != nullptr) CheckValues(*value.message, sources, diagnostics);
+  }
   SetAt(pipeline, path, std::move(values));
   return true;
 }

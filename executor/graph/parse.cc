@@ -387,6 +387,7 @@ class Parser {
                     absl::StrCat(first.text, first.text.substr(0, 1)));
       } else {
         SyntaxError(first, absl::StrCat("unexpected character ", first.text), "", "");
+        Resynchronize();
       }
       return;
     }

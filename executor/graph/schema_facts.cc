@@ -4,8 +4,10 @@
 #include <memory>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
+#include "executor/graph/unit.h"
 #include "pipelines/schema/cluster.pb.h"
 #include "pipelines/schema/files.pb.h"
 #include "pipelines/schema/pipeline.pb.h"
@@ -14,6 +16,26 @@ namespace millrace {
 
 using google::protobuf::Descriptor;
 using google::protobuf::FieldDescriptor;
+
+namespace {
+
+// Messages whose `name` is a name of the user's that others refer to, or that becomes part of a variable's name.
+const absl::flat_hash_set<std::string>& Named() {
+  static const auto& named = *new absl::flat_hash_set<std::string>{
+      "millrace.Pipeline",         "millrace.Stage",        "millrace.Profile",
+      "millrace.FilterRule",       "millrace.Custom.Input", "millrace.Custom.OutputFolder",
+      "millrace.Custom.Parameter", "millrace.DataRoot"};
+  return named;
+}
+
+// Messages that must be there: the option must_be_set is for leaves.
+const absl::flat_hash_set<std::string>& Needed() {
+  static const auto& needed = *new absl::flat_hash_set<std::string>{"millrace.Train.model", "millrace.Train.optimizer",
+                                                                    "millrace.Mix.component", "millrace.Cluster.pool"};
+  return needed;
+}
+
+}  // namespace
 
 class SchemaFactsBuilder {
  public:
@@ -42,6 +64,8 @@ class SchemaFactsBuilder {
     }
     message.fields.resize(descriptor->field_count());
     message.can_change_result = descriptor->field_count() == 0;
+    message.oneofs_are_needed =
+        descriptor->full_name() != "millrace.LearningRateSchedule" && descriptor->full_name() != "millrace.Cluster";
     for (int i = 0; i < descriptor->field_count(); ++i) {
       FieldFacts& field = message.fields[i];
       Fill(descriptor->field(i), field);
@@ -50,6 +74,7 @@ class SchemaFactsBuilder {
       message.by_number.push_back(i);
       message.can_change_result |=
           field.is_message() ? field.message->can_change_result : field.effect.has_value() && *field.effect != NONE;
+      message.holds_references |= field.is_message() ? field.message->holds_references : !field.accepts.empty();
     }
     std::sort(message.by_name_.begin(), message.by_name_.end());
     std::sort(message.by_number.begin(), message.by_number.end(),
@@ -74,10 +99,24 @@ class SchemaFactsBuilder {
     field.merge_key = options.GetExtension(merge_key);
     field.must_be_set = options.GetExtension(must_be_set);
     field.source_of = options.GetExtension(source_of);
+    field.has_default = descriptor->has_default_value();
+    if (field.has_default && field.type == FieldDescriptor::CPPTYPE_STRING) {
+      field.default_text = descriptor->default_value_string();
+      if (field.unit.has_value()) {
+        const auto plain = PlainNumber(field.default_text, *field.unit);
+        MILLRACE_CHECK(plain.ok());
+        field.default_text = *plain;
+      }
+    }
     const std::string& owner = descriptor->containing_type()->full_name();
+    field.is_name = field.name == "name" && Named().contains(owner);
+    field.needed = field.must_be_set ||
+                   (!field.accepts.empty() && field.oneof < 0 && field.effect.has_value() && *field.effect != NONE) ||
+                   Needed().contains(descriptor->full_name());
     field.is_input = !field.accepts.empty() || owner == "millrace.Files" ||
                      ((owner == "millrace.Corpus" || owner == "millrace.Tokenizer") && field.name == "bundled") ||
-                     (owner == "millrace.Custom.Input" && field.name == "file");
+                     (owner == "millrace.Custom.Input" && field.name == "file") ||
+                     (owner == "millrace.Custom" && field.name == "tool");
     if (field.type == FieldDescriptor::CPPTYPE_MESSAGE) {
       field.message = Add(descriptor->message_type());
       if (descriptor->message_type() == Files::descriptor()) field.is_input = true;

@@ -35,9 +35,14 @@ struct FieldFacts {
   bool merge_key = false;
   bool must_be_set = false;
   std::string source_of;
-  // The field's value is brought to the stage as an input and is not in its parameters: references to stages, and
-  // what names files or bundled data.
+  // The field's value is brought to the stage as an input, or as its tool, and is not in its parameters: references
+  // to stages, and what names files, bundled data or a program.
   bool is_input = false;
+  bool is_name = false;  // of the user's: [a-z][a-z0-9_]*
+  // A message without it is not complete: must_be_set, a reference that can change the result, and a few messages.
+  bool needed = false;
+  bool has_default = false;               // the schema gives one
+  std::string default_text;               // of a string, as a plain number where it has a unit
   const MessageFacts* message = nullptr;  // of a message field
 
   bool is_message() const { return message != nullptr; }
@@ -52,6 +57,8 @@ struct MessageFacts {
   std::vector<std::pair<std::string, Artifact>> produces;
   // Some field within it, at any depth, can change a result; or it has no fields, so that its presence does.
   bool can_change_result = false;
+  bool holds_references = false;  // some field within it, at any depth, names a stage
+  bool oneofs_are_needed = true;  // each of its oneofs must have a member set
 
   const FieldFacts* Find(absl::string_view field_name) const;  // nullptr: no such field
   const FieldFacts& Get(absl::string_view field_name) const;   // the field is there

@@ -1,14 +1,12 @@
 #include "executor/graph/syntax_tree.h"
 
 #include <algorithm>
-#include <cmath>
-#include <cstdio>
-#include <cstdlib>
 #include <utility>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
+#include "executor/graph/unit.h"
 
 namespace millrace {
 namespace {
@@ -108,19 +106,7 @@ void AppendScalar(const Value& value, std::string& out) {
       break;
     case FieldDescriptor::CPPTYPE_FLOAT:
     case FieldDescriptor::CPPTYPE_DOUBLE:
-      if (std::isfinite(value.real)) {
-        // The shortest digits that read back as the same number.
-        char buffer[32];
-        int digits = 6;
-        double back = 0;
-        do {
-          std::snprintf(buffer, sizeof(buffer), "%.*g", digits, value.real);
-          back = std::strtod(buffer, nullptr);
-        } while (back != value.real && ++digits <= 17);
-        out += buffer;
-      } else {
-        out += std::isnan(value.real) ? "nan" : value.real < 0 ? "-inf" : "inf";
-      }
+      out += ExactText(value.real);
       break;
     default:
       absl::StrAppend(&out, value.integer);

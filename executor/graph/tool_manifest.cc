@@ -87,6 +87,11 @@ absl::StatusOr<BundledData> ParseData(absl::string_view where, const Json& json,
     RETURN_IF_ERROR(CheckRelative(where, runfile));
     data.files.push_back({std::move(path), JoinPath(root, runfile)});
   }
+  if (json.contains("lock")) {
+    ASSIGN_OR_RETURN(const std::string lock, StringIn(where, json, "lock"));
+    RETURN_IF_ERROR(CheckRelative(where, lock));
+    data.lock = JoinPath(root, lock);
+  }
   RETURN_IF_ERROR(SortAndCheck(where, data.files));
   return data;
 }

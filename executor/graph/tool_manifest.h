@@ -33,6 +33,7 @@ struct Tool {
 struct BundledData {
   std::string label;
   std::vector<ToolFile> files;  // logical_path: what the stage sees below in/files/
+  std::string lock;             // absolute path of its lock file, or ""
 };
 
 struct ToolManifest {
