@@ -1,10 +1,11 @@
 // Keys: same key, same result, on any machine.
 //
-// Key = SHA-256("millrace.key.v1" and, for each component by number path, length-prefixed number path and canonical
-// value). Components: the stage kind and its semantics version, RESULT and ROUNDING fields that differ from their
-// default (enums by number, doubles as bit patterns, strings as bytes), the tree digest of each input under its
-// name, the tool's identity or a command's arguments, seed and numerics class where used, outputs' names. Stage
-// names, paths, times, hosts and NONE fields never enter.
+// Key = SHA-256("millrace.key.v1" and, for each component in the record's order, number path and canonical value, each
+// after its length as 4 bytes, little-endian). A component without a canonical value is recorded only. Components: the
+// stage kind and its semantics version, RESULT and ROUNDING fields that differ from their default (enums by number,
+// doubles as bit patterns, strings as bytes), the tree digest of each input under its name, the tool's identity or a
+// command's arguments, seed and numerics class where used, outputs' names. Stage names, paths, times, hosts and NONE
+// fields never enter.
 #ifndef MILLRACE_EXECUTOR_GRAPH_ACTION_KEY_H_
 #define MILLRACE_EXECUTOR_GRAPH_ACTION_KEY_H_
 
@@ -25,7 +26,10 @@ struct KeyInputs {
   std::string tool_digest;                          // "sha256:<hex>", or "" for a command
 };
 
-// Not an error for a good pipeline; Internal if an input's digest is missing.
+// The version of what a kind's parameters mean; in the key.
+int SemanticsVersionOf(absl::string_view kind);
+
+// Not an error for a good pipeline; Internal if the digest of an input that is in the key, or of the tool, is missing.
 absl::StatusOr<KeyRecord> MakeKeyRecord(const ResolvedPipeline& pipeline, const ResolvedStage& stage,
                                         const KeyInputs& inputs);
 Sha256Bytes KeyOf(const KeyRecord& record);
@@ -44,7 +48,7 @@ Sha256Bytes RecipeOf(const ResolvedPipeline& pipeline, int stage_index);
 // The request that goes with the key: paths are "in/NAME" and "out/NAME".
 StageRequest MakeRequest(const ResolvedPipeline& pipeline, const ResolvedStage& stage);
 
-// How two records differ, for `explain`.
+// How two records differ in what is hashed, for `explain`: in the order of `after`, then what is gone.
 struct KeyDifference {
   std::string path;
   std::string before;  // "" : was not there
