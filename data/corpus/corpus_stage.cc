@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cstring>
 #include <functional>
 #include <queue>
 #include <string>
@@ -18,10 +17,10 @@
 #include "base/file.h"
 #include "base/parallel.h"
 #include "base/quantity.h"
-#include "base/sha256.h"
 #include "base/status_macros.h"
 #include "data/corpus/document.h"
 #include "data/corpus/raw_document.h"
+#include "data/corpus/text_hash.h"
 
 namespace millrace::data {
 namespace {
@@ -144,13 +143,7 @@ class Sample {
   uint64_t HashOf(absl::string_view text) const {
     char seed[8];
     for (int i = 0; i < 8; ++i) seed[i] = static_cast<char>(seed_ >> 8 * i);
-    Sha256 sha;
-    sha.Update(absl::string_view(seed, 8));
-    sha.Update(text);
-    const Sha256Bytes digest = sha.Finish();
-    uint64_t hash;
-    std::memcpy(&hash, digest.data(), 8);
-    return __builtin_bswap64(hash);
+    return TextHashOf(absl::string_view(seed, 8), text).high;
   }
 
   void Add(uint64_t hash, int64_t ordinal, int64_t text_bytes) {

@@ -53,6 +53,12 @@ struct DocumentPosition {
   uint32_t file = 0;
 };
 
+// The same, with the ordinal of the document over all inputs.
+struct DocumentPlace {
+  int64_t ordinal = 0;
+  DocumentPosition position;
+};
+
 // Some consecutive lines. Its memory is reused from one call to the next.
 struct DocumentBatch {
   struct Line {
@@ -148,12 +154,12 @@ class DocumentWriter {
   int64_t text_bytes_ = 0;
 };
 
-// Calls `map(document, position, result)` for each document that is left in `reader`, on up to `threads` threads, and
+// Calls `map(document, place, result)` for each document that is left in `reader`, on up to `threads` threads, and
 // `reduce(document, result)` on this thread, in document order. `map` may change the document. Ends with the first
 // error of reading or of `reduce`. Memory: two blocks of text whatever the corpus size.
 template <typename Result>
 absl::Status MapDocuments(DocumentReader& reader, int threads,
-                          const std::function<void(Document&, const DocumentPosition&, Result&)>& map,
+                          const std::function<void(Document&, const DocumentPlace&, Result&)>& map,
                           const std::function<absl::Status(Document&, Result&)>& reduce) {
   constexpr int64_t kChunk = 16;  // documents taken at a time by a thread
   DocumentBatch batch;
@@ -169,7 +175,7 @@ absl::Status MapDocuments(DocumentReader& reader, int threads,
       for (int64_t i = chunk * kChunk; i < std::min(count, (chunk + 1) * kChunk); ++i) {
         errors[chunk] = reader.Parse(batch, i, documents[i]);
         if (!errors[chunk].ok()) return;
-        map(documents[i], batch.lines[i].position, results[i]);
+        map(documents[i], {batch.first_document + i, batch.lines[i].position}, results[i]);
       }
     });
     for (const absl::Status& error : errors) RETURN_IF_ERROR(error);

@@ -103,11 +103,14 @@ TEST_F(DocumentTest, LinesLongerThanABlockAndManyBlocks) {
   for (const int threads : {1, 2, 7}) {
     reader.Rewind();
     int next = 0;
-    const absl::Status status = MapDocuments<DocumentPosition>(
-        reader, threads, [](Document&, const DocumentPosition& position, DocumentPosition& out) { out = position; },
-        [&](Document& document, DocumentPosition& position) {
+    const absl::Status status = MapDocuments<DocumentPlace>(
+        reader, threads, [](Document&, const DocumentPlace& place, DocumentPlace& out) { out = place; },
+        [&](Document& document, DocumentPlace& place) {
+          EXPECT_EQ(place.ordinal, next);
           EXPECT_TRUE(document == documents[next]);
-          if (next % 10 == 0) EXPECT_TRUE(*reader.ReadAt(position) == documents[next]);
+          if (next % 10 == 0) {
+            EXPECT_TRUE(*reader.ReadAt(place.position) == documents[next]);
+          }
           ++next;
           return absl::OkStatus();
         });

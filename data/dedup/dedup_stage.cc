@@ -2,16 +2,15 @@
 // the survivors chosen; the second pass writes them.
 #include "data/dedup/dedup_stage.h"
 
-#include <cstring>
 #include <utility>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "base/sha256.h"
 #include "base/status_macros.h"
 #include "data/corpus/document.h"
+#include "data/corpus/text_hash.h"
 #include "data/corpus/unicode.h"
 #include "data/dedup/minhash.h"
 #include "data/dedup/near_duplicates.h"
@@ -23,27 +22,9 @@ namespace {
 
 constexpr int kExamples = 5;  // of each kind
 
-// The first half of a SHA-256, ordered as its bytes are.
-struct TextHash {
-  uint64_t high = 0, low = 0;
-
-  friend auto operator<=>(const TextHash&, const TextHash&) = default;
-  template <typename H>
-  friend H AbslHashValue(H state, const TextHash& hash) {
-    return H::combine(std::move(state), hash.high, hash.low);
-  }
-};
-
-TextHash HashOf(absl::string_view text) {
-  const Sha256Bytes bytes = Sha256Of(text);
-  TextHash hash;
-  std::memcpy(&hash.high, bytes.data(), 8);
-  std::memcpy(&hash.low, bytes.data() + 8, 8);
-  return {__builtin_bswap64(hash.high), __builtin_bswap64(hash.low)};
-}
-
 // What the first pass keeps of a document.
 struct Hashes {
+  DocumentPosition position;
   TextHash text, normalized;
   std::vector<uint64_t> bands;  // empty: no words, or no MinHash
 };
@@ -75,14 +56,12 @@ class Deduplicator {
     positions_.reserve(reader_.documents());
     text_hashes_.reserve(reader_.documents());
     absl::flat_hash_map<TextHash, uint32_t> first_of;
-    const auto map = [&](Document& document, const DocumentPosition& position,
-                         std::pair<DocumentPosition, Hashes>& out) {
-      out.first = position;
-      Hashes& hashes = out.second;
-      hashes.text = hashes.normalized = HashOf(document.text);
+    const auto map = [&](Document& document, const DocumentPlace& place, Hashes& hashes) {
+      hashes.position = place.position;
+      hashes.text = hashes.normalized = TextHashOf(document.text);
       if (exact && normalize) {
         if (const std::string text = WithNormalizedWhiteSpace(document.text); text != document.text)
-          hashes.normalized = HashOf(text);
+          hashes.normalized = TextHashOf(text);
       }
       if (!minhash) return;
       thread_local std::vector<uint64_t> shingles;
@@ -91,10 +70,9 @@ class Deduplicator {
       hashes.bands.resize(hasher_.bands());
       hasher_.BandHashes(shingles, hashes.bands.data());
     };
-    const auto reduce = [&](Document& document, std::pair<DocumentPosition, Hashes>& result) {
-      const auto& [position, hashes] = result;
+    const auto reduce = [&](Document& document, Hashes& hashes) {
       const uint32_t ordinal = positions_.size();
-      positions_.push_back(position);
+      positions_.push_back(hashes.position);
       text_hashes_.push_back(hashes.text);
       bytes_in_ += document.text.size();
       bool is_first = true;
@@ -110,7 +88,7 @@ class Deduplicator {
       stage_.ReportProgress(bytes_in_, 2.0 * reader_.text_bytes(), "bytes", "hash");
       return Stage::Interrupted() ? absl::CancelledError("interrupted") : absl::OkStatus();
     };
-    RETURN_IF_ERROR((MapDocuments<std::pair<DocumentPosition, Hashes>>(reader_, stage_.threads(), map, reduce)));
+    RETURN_IF_ERROR(MapDocuments<Hashes>(reader_, stage_.threads(), map, reduce));
     groups_.Flatten();
     exact_roots_.resize(groups_.size());
     for (uint32_t i = 0; i < groups_.size(); ++i) exact_roots_[i] = groups_.RootOf(i);
@@ -149,17 +127,17 @@ class Deduplicator {
     ASSIGN_OR_RETURN(const std::string out, stage_.OutputPath("documents"));
     DocumentWriter writer(out);
     reader_.Rewind();
-    uint32_t ordinal = 0;
     int64_t bytes = 0;
-    struct Nothing {};
-    RETURN_IF_ERROR(MapDocuments<Nothing>(
-        reader_, stage_.threads(), [](Document&, const DocumentPosition&, Nothing&) {},
-        [&](Document& document, Nothing&) {
-          const uint32_t i = ordinal++;
+    RETURN_IF_ERROR(MapDocuments<std::string>(
+        reader_, stage_.threads(),
+        [&](Document& document, const DocumentPlace& place, std::string& line) {
+          if (SurvivorOf(place.ordinal) == place.ordinal) AppendDocumentLine(document, line);
+        },
+        [&](Document& document, std::string& line) {
           bytes += document.text.size();
           stage_.ReportProgress(bytes_in_ + bytes, 2.0 * bytes_in_, "bytes", "write");
           if (Stage::Interrupted()) return absl::CancelledError("interrupted");
-          return SurvivorOf(i) == i ? writer.Write(document) : absl::OkStatus();
+          return line.empty() ? absl::OkStatus() : writer.WriteLine(line, document.text.size());
         }));
     RETURN_IF_ERROR(writer.Close(reader_.sources()));
     documents_kept_ = writer.documents();

@@ -56,7 +56,7 @@ absl::Status RunFilter(Stage& stage, const Filter& parameters) {
 
   std::vector<Books> books(rules.size());
   int64_t documents_in = 0, bytes_in = 0, dropped = 0, bytes_dropped = 0, bytes_redacted = 0;
-  const auto map = [&](Document& document, const DocumentPosition&, Fate& fate) {
+  const auto map = [&](Document& document, const DocumentPlace&, Fate& fate) {
     fate.bytes_in = document.text.size();
     for (int r = 0; r < rules.size(); ++r) {
       const Rule::Verdict verdict = rules[r].Apply(document);
