@@ -210,7 +210,7 @@ absl::Status RunRank(const HuggingFaceModel& hugging_face, const Batches& batche
         Norm(gradients[i].data(), static_cast<int64_t>(gradients[i].size()));
   }
   for (int64_t s = 1; s <= batches.steps; ++s) {
-    ASSIGN_OR_RETURN(step, runner->RunStep(s, settings.learning_rate, false));
+    ASSIGN_OR_RETURN(step, runner->RunStep(s, settings.learning_rate, {}));
     result["loss_curve"].push_back(step.loss);
     result["grad_norm_curve"].push_back(step.grad_norm);
   }

@@ -9,7 +9,7 @@ namespace millrace::trainer {
 namespace {
 
 constexpr int64_t kBadLoss = -1;
-constexpr int kFirstRank = 2;
+constexpr int kFirstRank = 3;
 
 }  // namespace
 

@@ -12,20 +12,22 @@ namespace {
 using ::testing::HasSubstr;
 
 TEST(StepReportTest, SumsOverRanks) {
-  std::vector<int64_t> a(4), b(4);
+  std::vector<int64_t> a(5), b(5);
   StepReport first(absl::MakeSpan(a)), second(absl::MakeSpan(b));
   EXPECT_TRUE(first.AddLoss(1000.5f, 3));
   EXPECT_TRUE(first.AddLoss(0.25f, 3));
   EXPECT_TRUE(second.AddLoss(2.25f, 3));
   second.SetInterrupted();
-  for (int i = 0; i < 4; ++i) a[i] += b[i];
+  second.SetCheckpointWanted();
+  for (int i = 0; i < 5; ++i) a[i] += b[i];
   EXPECT_EQ(first.loss_sum(), 1003.0);
   EXPECT_TRUE(first.interrupted());
+  EXPECT_TRUE(first.checkpoint_wanted());
   EXPECT_EQ(first.ToStatus(1, {}), absl::OkStatus());
 }
 
 TEST(StepReportTest, NamesRankAndTensor) {
-  std::vector<int64_t> a(5);
+  std::vector<int64_t> a(6);
   StepReport report(absl::MakeSpan(a));
   report.SetBadTensor(2, 1);
   report.SetBadTensor(2, 0);
@@ -38,7 +40,7 @@ TEST(StepReportTest, NamesRankAndTensor) {
 }
 
 TEST(StepReportTest, LossOutOfRange) {
-  std::vector<int64_t> a(3);
+  std::vector<int64_t> a(4);
   StepReport report(absl::MakeSpan(a));
   EXPECT_FALSE(report.AddLoss(std::nanf(""), 1));
   EXPECT_FALSE(report.AddLoss(std::numeric_limits<float>::infinity(), 1));

@@ -110,12 +110,12 @@ class Runner : public StepRunner {
 
   const Schedule& schedule() const override { return schedule_; }
 
-  absl::StatusOr<StepResult> RunStep(int64_t step, double learning_rate, bool interrupted) override {
-    return Run(step, learning_rate, interrupted, /*update=*/true);
+  absl::StatusOr<StepResult> RunStep(int64_t step, double learning_rate, const StepSignals& signals) override {
+    return Run(step, learning_rate, signals, /*update=*/true);
   }
 
   absl::StatusOr<std::vector<std::vector<float>>> Gradients(int64_t step, StepResult* result) override {
-    ASSIGN_OR_RETURN(*result, Run(step, 0, false, /*update=*/false));
+    ASSIGN_OR_RETURN(*result, Run(step, 0, {}, /*update=*/false));
     std::vector<std::vector<float>> all;
     for (size_t t = 0; t < state_.tensors().size(); ++t) {
       const int64_t elements = state_.tensors()[t].elements;
@@ -129,10 +129,10 @@ class Runner : public StepRunner {
   }
 
  private:
-  absl::StatusOr<StepResult> Run(int64_t step, double learning_rate, bool interrupted, bool update) {
+  absl::StatusOr<StepResult> Run(int64_t step, double learning_rate, const StepSignals& signals, bool update) {
     step_ = step;
     learning_rate_ = learning_rate;
-    interrupted_ = interrupted;
+    signals_ = signals;
     update_ = update;
     RETURN_IF_ERROR(source_.BeginStep(step));
     absl::Status status;
@@ -235,7 +235,9 @@ class Runner : public StepRunner {
   }
 
   void BeginReport() {
-    if (interrupted_) StepReport(gradients_.report()).SetInterrupted();
+    StepReport report(gradients_.report());
+    if (signals_.interrupted) report.SetInterrupted();
+    if (signals_.checkpoint_wanted) report.SetCheckpointWanted();
   }
 
   void AccumulateLoss(const Instruction& instruction) {
@@ -272,7 +274,7 @@ class Runner : public StepRunner {
     StepReport report(gradients_.report());
     RETURN_IF_ERROR(report.ToStatus(step_, state_.Names()));
     result_.loss = report.loss_sum() / (source_.loss_divisor() * static_cast<double>(options_.num_leaves));
-    result_.interrupted = report.interrupted();
+    result_.signals = {report.interrupted(), report.checkpoint_wanted()};
     result_.grad_norm = gradients_.FinishAndNorm(name_order_);
     if (!std::isfinite(result_.grad_norm))
       return absl::InternalError(absl::StrCat("the norm of the gradient is ", result_.grad_norm));
@@ -353,7 +355,7 @@ class Runner : public StepRunner {
   // Of the step that runs.
   int64_t step_ = 0;
   double learning_rate_ = 0;
-  bool interrupted_ = false;
+  StepSignals signals_;
   bool update_ = true;
   double clip_ = 1;
   StepResult result_;

@@ -34,10 +34,16 @@ struct StepOptions {
   int pipeline_parallel_size = 1;
 };
 
+// What this rank says to all others with a step.
+struct StepSignals {
+  bool interrupted = false;        // it was asked to stop
+  bool checkpoint_wanted = false;  // it finds that it is time for a checkpoint
+};
+
 struct StepResult {
-  double loss = 0;           // the mean over the global batch's targets, before the update
-  double grad_norm = 0;      // before clipping
-  bool interrupted = false;  // some rank was asked to stop; the same on all ranks
+  double loss = 0;       // the mean over the global batch's targets, before the update
+  double grad_norm = 0;  // before clipping
+  StepSignals signals;   // of any rank; the same on all
 };
 
 // Not thread-safe: one thread runs the steps. Kernels use the threads of at::set_num_threads.
@@ -51,11 +57,10 @@ class StepRunner {
 
   virtual const Schedule& schedule() const = 0;
 
-  // One step, from 1 on. `interrupted`: this rank was asked to stop; the step is done all the same, and the result
-  // tells every rank.
+  // One step, from 1 on.
   //   Internal: a gradient or the loss is not finite or out of range; the state is still that of the step before.
   //   Errors of the source and of the comm; the state is then undefined.
-  virtual absl::StatusOr<StepResult> RunStep(int64_t step, double learning_rate, bool interrupted) = 0;
+  virtual absl::StatusOr<StepResult> RunStep(int64_t step, double learning_rate, const StepSignals& signals) = 0;
 
   // The gradients of the step, before clipping, without changing the state: by tensor, in the order of
   // state.tensors(). For parity checks.

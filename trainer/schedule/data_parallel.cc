@@ -292,7 +292,7 @@ class Compiler {
 
 }  // namespace
 
-int64_t ReportElements(int world_size) { return 2 + world_size; }
+int64_t ReportElements(int world_size) { return 3 + world_size; }
 
 LeafRange LeavesOfRank(int64_t num_leaves, int world_size, int rank) {
   return {num_leaves * rank / world_size, num_leaves * (rank + 1) / world_size};

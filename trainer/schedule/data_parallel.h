@@ -41,7 +41,7 @@ struct DataParallelInput {
   int pipeline_parallel_size = 1;
 };
 
-// The report unit's elements are int64: the loss, whether a rank was interrupted, and one for each rank, see
+// The report unit's elements are int64: the loss, two flags of the gang, and one for each rank, see
 // trainer/runtime/step_report.h.
 int64_t ReportElements(int world_size);
 
