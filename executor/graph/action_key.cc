@@ -24,6 +24,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
+#include "base/status_macros.h"
 #include "executor/graph/schema_facts.h"
 #include "executor/graph/unit.h"
 
@@ -33,6 +34,8 @@ namespace {
 using google::protobuf::FieldDescriptor;
 using google::protobuf::Message;
 using google::protobuf::Reflection;
+
+constexpr absl::string_view kKeyDomain = "millrace.key.v1";
 
 // Versions of what a kind's parameters mean. A change of meaning under the same name gets the next number.
 struct SemanticsVersion {
@@ -52,24 +55,62 @@ std::string Bytes8(char letter, uint64_t value) {
 }
 std::string StringBytes(absl::string_view text) { return absl::StrCat("s", text); }
 
+// Where components go: into a record for people, or straight into the bytes that are hashed.
+class RecordSink {
+ public:
+  explicit RecordSink(KeyRecord& record) : record_(record) {}
+  void Add(absl::string_view path, absl::string_view number_path, absl::string_view value, absl::string_view canonical,
+           bool counts) {
+    KeyComponent& component = *record_.add_component();
+    component.set_path(path.data(), path.size());
+    component.set_number_path(number_path.data(), number_path.size());
+    component.set_value(value.data(), value.size());
+    if (counts) component.set_canonical(canonical.data(), canonical.size());
+  }
+
+ private:
+  KeyRecord& record_;
+};
+
+void AppendWithLength(absl::string_view part, std::string& bytes) {
+  static_assert(std::endian::native == std::endian::little);
+  const uint32_t size = static_cast<uint32_t>(part.size());
+  char prefix[4];
+  std::memcpy(prefix, &size, 4);
+  bytes.append(prefix, 4);
+  bytes.append(part.data(), part.size());
+}
+
+class HashSink {
+ public:
+  explicit HashSink(absl::string_view domain) : bytes_(domain) { bytes_.reserve(1024); }
+  void Add(absl::string_view path, absl::string_view number_path, absl::string_view value, absl::string_view canonical,
+           bool counts) {
+    if (!counts) return;
+    AppendWithLength(number_path, bytes_);
+    AppendWithLength(canonical, bytes_);
+  }
+  Sha256Bytes Finish() const { return Sha256Of(bytes_); }
+
+ private:
+  std::string bytes_;
+};
+
+template <typename Sink>
 class RecordBuilder {
  public:
-  RecordBuilder(const ResolvedPipeline& pipeline, KeyRecord& record)
-      : statistical_(pipeline.reproducibility.level() == Reproducibility::STATISTICAL), record_(record) {}
+  RecordBuilder(const ResolvedPipeline& pipeline, Sink& sink)
+      : statistical_(pipeline.reproducibility.level() == Reproducibility::STATISTICAL), sink_(sink) {}
 
   // Leaves parameters out whose number path is one of these, with all below them.
   void LeaveOut(std::vector<std::string> number_paths) { left_out_ = std::move(number_paths); }
 
   // A ROUNDING component that does not count is recorded without its canonical value.
-  void Add(absl::string_view path, absl::string_view number_path, std::string value, std::string canonical,
+  void Add(absl::string_view path, absl::string_view number_path, absl::string_view value, absl::string_view canonical,
            Effect effect) {
-    KeyComponent& component = *record_.add_component();
-    component.set_path(path.data(), path.size());
-    component.set_number_path(number_path.data(), number_path.size());
-    component.set_value(std::move(value));
-    if (effect == ROUNDING && statistical_) return;
-    component.set_canonical(std::move(canonical));
-    ++hashed_;
+    const bool counts = effect != ROUNDING || !statistical_;
+    sink_.Add(path, number_path, value, canonical, counts);
+    hashed_ += counts;
   }
 
   void AddParameters(const Message& message) {
@@ -169,18 +210,19 @@ class RecordBuilder {
       }
     }
 #undef MILLRACE_GET
-    Add(path_, numbers_, std::move(value), std::move(canonical), field.effect.value_or(RESULT));
+    Add(path_, numbers_, value, canonical, field.effect.value_or(RESULT));
   }
 
   const bool statistical_;
-  KeyRecord& record_;
+  Sink& sink_;
   std::vector<std::string> left_out_;
   int hashed_ = 0;  // components with a canonical value
   std::string path_, numbers_;
 };
 
 // What a stage is, but for its tool and inputs.
-void AddOwn(const ResolvedPipeline& pipeline, const ResolvedStage& stage, RecordBuilder& builder) {
+template <typename Sink>
+void AddOwn(const ResolvedPipeline& pipeline, const ResolvedStage& stage, RecordBuilder<Sink>& builder) {
   const FieldFacts& kind = FactsOf(Stage::descriptor()).Get(stage.kind);
   builder.Add("kind", "k", stage.kind, Bytes8('i', static_cast<uint64_t>(kind.number)), RESULT);
   const int version = SemanticsVersionOf(stage.kind);
@@ -203,7 +245,8 @@ void AddOwn(const ResolvedPipeline& pipeline, const ResolvedStage& stage, Record
   }
 }
 
-void AddOutputs(const ResolvedStage& stage, RecordBuilder& builder) {
+template <typename Sink>
+void AddOutputs(const ResolvedStage& stage, RecordBuilder<Sink>& builder) {
   for (size_t i = 0; i < stage.outputs.size(); ++i) {
     const std::string value = absl::StrCat(stage.outputs[i].name, " ", Artifact_Name(stage.outputs[i].artifact));
     builder.Add(absl::StrCat("output.", i), absl::StrCat("o.", i), value,
@@ -216,8 +259,9 @@ std::string InputNumbers(const Input& input) {
   return absl::StrCat("i.", input.number_path.empty() ? input.name : input.number_path);
 }
 
+template <typename Sink>
 absl::Status AddInput(const ResolvedStage& stage, const std::string& name, const std::string& number_path,
-                      const KeyInputs& inputs, RecordBuilder& builder) {
+                      const KeyInputs& inputs, RecordBuilder<Sink>& builder) {
   const auto found = inputs.input_digest.find(name);
   if (found == inputs.input_digest.end()) {
     return absl::InternalError(
@@ -227,10 +271,10 @@ absl::Status AddInput(const ResolvedStage& stage, const std::string& name, const
   return absl::OkStatus();
 }
 
-absl::StatusOr<KeyRecord> MakeRecord(const ResolvedPipeline& pipeline, const ResolvedStage& stage,
-                                     const KeyInputs& inputs, bool chain) {
-  KeyRecord record;
-  RecordBuilder builder(pipeline, record);
+template <typename Sink>
+absl::Status Fill(const ResolvedPipeline& pipeline, const ResolvedStage& stage, const KeyInputs& inputs, bool chain,
+                  Sink& sink) {
+  RecordBuilder<Sink> builder(pipeline, sink);
   AddOwn(pipeline, stage, builder);
   if (chain) {
     builder.Add("chain", "x", "segments", StringBytes("chain"), RESULT);
@@ -246,41 +290,21 @@ absl::StatusOr<KeyRecord> MakeRecord(const ResolvedPipeline& pipeline, const Res
   builder.AddParameters(*stage.parameters);
   for (const StageEdge& edge : stage.edges) {
     if (!edge.in_key) continue;
-    if (absl::Status status = AddInput(stage, edge.name, InputNumbers(edge), inputs, builder); !status.ok())
-      return status;
+    RETURN_IF_ERROR(AddInput(stage, edge.name, InputNumbers(edge), inputs, builder));
   }
   for (const ExternalInput& input : stage.external_inputs) {
-    if (absl::Status status = AddInput(stage, input.name, InputNumbers(input), inputs, builder); !status.ok())
-      return status;
+    RETURN_IF_ERROR(AddInput(stage, input.name, InputNumbers(input), inputs, builder));
   }
   AddOutputs(stage, builder);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<KeyRecord> MakeRecord(const ResolvedPipeline& pipeline, const ResolvedStage& stage,
+                                     const KeyInputs& inputs, bool chain) {
+  KeyRecord record;
+  RecordSink sink(record);
+  RETURN_IF_ERROR(Fill(pipeline, stage, inputs, chain, sink));
   return record;
-}
-
-void UpdateWithLength(absl::string_view bytes, Sha256& hash) {
-  const uint32_t size = static_cast<uint32_t>(bytes.size());
-  char prefix[4];
-  std::memcpy(prefix, &size, 4);
-  hash.Update(absl::string_view(prefix, 4));
-  hash.Update(bytes);
-}
-
-Sha256Bytes HashOf(absl::string_view domain, const KeyRecord& record) {
-  // One update for all: many small ones cost more than copying.
-  std::string bytes(domain);
-  const auto append = [&](const std::string& part) {
-    const uint32_t size = static_cast<uint32_t>(part.size());
-    char prefix[4];
-    std::memcpy(prefix, &size, 4);
-    bytes.append(prefix, 4);
-    bytes.append(part);
-  };
-  for (const KeyComponent& component : record.component()) {
-    if (!component.has_canonical()) continue;
-    append(component.number_path());
-    append(component.canonical());
-  }
-  return Sha256Of(bytes);
 }
 
 class Recipes {
@@ -309,8 +333,8 @@ class Recipes {
 
  private:
   Sha256Bytes Compute(const ResolvedStage& stage) {
-    KeyRecord record;
-    RecordBuilder builder(pipeline_, record);
+    HashSink sink("millrace.recipe.v1");
+    RecordBuilder<HashSink> builder(pipeline_, sink);
     AddOwn(pipeline_, stage, builder);
     if (stage.command.empty()) builder.Add("tool", "t", stage.tool, StringBytes(stage.tool), RESULT);
     builder.AddParameters(*stage.parameters);
@@ -324,7 +348,7 @@ class Recipes {
                   StringBytes(input.described), RESULT);
     }
     AddOutputs(stage, builder);
-    return HashOf("millrace.recipe.v1", record);
+    return sink.Finish();
   }
 
   const ResolvedPipeline& pipeline_;
@@ -354,7 +378,21 @@ absl::StatusOr<KeyRecord> MakeKeyRecord(const ResolvedPipeline& pipeline, const 
   return MakeRecord(pipeline, stage, inputs, /*chain=*/false);
 }
 
-Sha256Bytes KeyOf(const KeyRecord& record) { return HashOf("millrace.key.v1", record); }
+Sha256Bytes KeyOf(const KeyRecord& record) {
+  HashSink sink(kKeyDomain);
+  for (const KeyComponent& component : record.component()) {
+    sink.Add(component.path(), component.number_path(), component.value(), component.canonical(),
+             component.has_canonical());
+  }
+  return sink.Finish();
+}
+
+absl::StatusOr<Sha256Bytes> MakeKey(const ResolvedPipeline& pipeline, const ResolvedStage& stage,
+                                    const KeyInputs& inputs) {
+  HashSink sink(kKeyDomain);
+  RETURN_IF_ERROR(Fill(pipeline, stage, inputs, /*chain=*/false, sink));
+  return sink.Finish();
+}
 
 absl::StatusOr<KeyRecord> MakeChainKeyRecord(const ResolvedPipeline& pipeline, const ResolvedStage& stage,
                                              const KeyInputs& inputs) {
@@ -367,8 +405,8 @@ Sha256Bytes StepsDigest(const ResolvedStage& stage, int64_t first, int64_t last)
   MILLRACE_CHECK(0 <= first && first <= last && last <= static_cast<int64_t>(rates.size()));
   Sha256 hash;
   hash.Update("millrace.steps.v1");
-  UpdateWithLength(Bytes8('i', static_cast<uint64_t>(first)), hash);
-  UpdateWithLength(Bytes8('i', static_cast<uint64_t>(last)), hash);
+  hash.Update(Bytes8('i', static_cast<uint64_t>(first)));
+  hash.Update(Bytes8('i', static_cast<uint64_t>(last)));
   static_assert(std::endian::native == std::endian::little);
   hash.Update(absl::string_view(reinterpret_cast<const char*>(rates.data() + first),
                                 static_cast<size_t>(last - first) * sizeof(double)));

@@ -33,6 +33,9 @@ int SemanticsVersionOf(absl::string_view kind);
 absl::StatusOr<KeyRecord> MakeKeyRecord(const ResolvedPipeline& pipeline, const ResolvedStage& stage,
                                         const KeyInputs& inputs);
 Sha256Bytes KeyOf(const KeyRecord& record);
+// KeyOf(MakeKeyRecord(...)) without the record: some three times as fast.
+absl::StatusOr<Sha256Bytes> MakeKey(const ResolvedPipeline& pipeline, const ResolvedStage& stage,
+                                    const KeyInputs& inputs);
 
 // For `train`: the key record without what only decides which steps there are (budget, schedule, learning rate): the
 // part that all segments of a chain share.

@@ -37,7 +37,13 @@ std::string ExternalInputFinder::InWorkspace(absl::string_view path) const {
 
 std::string ExternalInputFinder::FolderOf(const std::string& root, std::string& unresolved) const {
   if (root.empty()) return Absolute(options_.workspace.empty() ? "." : options_.workspace);
-  if (const auto found = roots_.find(root); found != roots_.end()) return Absolute(found->second);
+  if (const auto found = roots_.find(root); found != roots_.end()) {
+    const std::string folder = Absolute(found->second);
+    if (options_.data_root.count(root) > 0 || IsDirectory(folder)) return folder;
+    unresolved = absl::StrCat("root \"", root, "\" is ", folder, " in cluster \"", options_.cluster->name(),
+                              "\", and that is no folder of this machine (--data-root=", root, "=DIR)");
+    return "";
+  }
   unresolved = absl::StrCat("root \"", root, "\" is not named (--data-root=", root,
                             "=DIR, or storage.data_root of the cluster file)");
   return "";

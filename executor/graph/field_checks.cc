@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "executor/graph/unit.h"
+#include "pipelines/schema/filter.pb.h"
 #include "re2/re2.h"
 
 namespace millrace {
@@ -90,11 +91,9 @@ void CheckReplacement(const Node& rule, const Sources& sources, Diagnostics& dia
 }
 
 void CheckMinMax(const Node& node, const Sources& sources, Diagnostics& diagnostics) {
-  const FieldFacts* min_field = node.type->Find("min");
-  const FieldFacts* max_field = node.type->Find("max");
-  if (min_field == nullptr || max_field == nullptr) return;
-  const Value* min = node.Find(*min_field);
-  const Value* max = node.Find(*max_field);
+  if (node.type->min == nullptr) return;
+  const Value* min = node.Find(*node.type->min);
+  const Value* max = node.Find(*node.type->max);
   if (min == nullptr || max == nullptr || min->real <= max->real) return;
   diagnostics.AddError(sources.At(min->place),
                        absl::StrCat("min ", ScalarText(*min), " is above max ", ScalarText(*max)),
@@ -209,7 +208,7 @@ void CheckValues(const Node& node, const Sources& sources, Diagnostics& diagnost
   }
   CheckKeys(node, sources, diagnostics);
   CheckMinMax(node, sources, diagnostics);
-  if (node.type->name == "FilterRule") CheckReplacement(node, sources, diagnostics);
+  if (node.type->descriptor == FilterRule::descriptor()) CheckReplacement(node, sources, diagnostics);
 }
 
 void CheckStructure(Node& node, absl::string_view held_as, const Sources& sources, Diagnostics& diagnostics) {
@@ -230,6 +229,7 @@ void CheckStructure(Node& node, absl::string_view held_as, const Sources& source
 }
 
 void NormalizeUnits(Node& node) {
+  if (!node.type->holds_units) return;
   for (Value& value : node.values) {
     if (value.message != nullptr) {
       NormalizeUnits(*value.message);

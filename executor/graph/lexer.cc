@@ -118,6 +118,10 @@ void Lexer::Advance() {
 
 bool UnescapeString(absl::string_view token, std::string& out, std::string& problem) {
   const absl::string_view body = token.substr(1, token.size() - 2);
+  if (body.find('\\') == absl::string_view::npos) {
+    out.append(body.data(), body.size());
+    return true;
+  }
   for (size_t i = 0; i < body.size(); ++i) {
     if (body[i] != '\\') {
       out += body[i];

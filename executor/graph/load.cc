@@ -159,17 +159,20 @@ class Loader {
     facts_.resize(drafts_.size());
     for (StageFacts& facts : facts_) facts.incomplete = true;
     std::vector<int> resolved_index(drafts_.size(), -1);
+    pipeline_.stages.reserve(order_.size());
     ExternalInputFinder finder(options_, sources_, diagnostics_);
     const CheckContext context{drafts_, facts_, pipeline_.reproducibility, options_.manifest, sources_, diagnostics_};
     for (const int index : order_) {
       StageDraft& draft = drafts_[index];
       if (!needed_[index] || draft.body == nullptr) continue;
       NormalizeUnits(*draft.node);
-      ResolvedStage stage;
+      resolved_index[index] = static_cast<int>(pipeline_.stages.size());
+      ResolvedStage& stage = pipeline_.stages.emplace_back();
       stage.external_inputs = finder.Find(draft);
       facts_[index] = DeriveFacts(context, draft, index, stage.external_inputs);
       CheckStage(context, draft);
-      stage.origin = OriginOf(*draft.body, sources_);
+      stage.written = std::shared_ptr<const Node>(root_, draft.body);
+      stage.sources_of_text = sources_owner_;
       ResolveSources(context, draft);
       stage.name = std::string(draft.name);
       stage.kind = draft.kind->name;
@@ -186,8 +189,6 @@ class Loader {
         if (!input.unresolved.empty())
           pipeline_.unchecked.push_back(absl::StrCat("stage \"", stage.name, "\": ", input.unresolved));
       }
-      resolved_index[index] = static_cast<int>(pipeline_.stages.size());
-      pipeline_.stages.push_back(std::move(stage));
     }
   }
 
@@ -229,6 +230,14 @@ class Loader {
       stage.ranks = train.parallel().data_parallel_size();
       stage.threads_per_rank = train.parallel().has_threads_per_rank() ? train.parallel().threads_per_rank() : 0;
       CheckTrain(context, draft, train, facts_[index], stage);
+      if (!stage.train_steps.has_value()) return;
+      if (options_.cluster.has_value()) {
+        CheckFit(context, draft, train, facts_[index].sequence_length, *options_.cluster);
+      } else {
+        pipeline_.unchecked.push_back(absl::StrCat("stage \"", stage.name,
+                                                   "\": whether the model fits is not known without a cluster "
+                                                   "(--cluster=FILE)"));
+      }
     }
   }
 
@@ -247,8 +256,9 @@ class Loader {
 
   const LoadOptions& options_;
   Diagnostics& diagnostics_;
-  Sources sources_;
-  std::unique_ptr<Node> root_;
+  const std::shared_ptr<Sources> sources_owner_ = std::make_shared<Sources>();
+  Sources& sources_ = *sources_owner_;
+  std::shared_ptr<Node> root_;  // shared with the stages, for OriginOf
   ProfileSettings settings_;
   std::vector<StageDraft> drafts_;
   std::vector<int> order_;
@@ -312,9 +322,8 @@ absl::StatusOr<Cluster> LoadCluster(absl::string_view text, const std::string& f
 void CheckRunnable(const ResolvedPipeline& pipeline, Diagnostics& diagnostics) {
   for (const ResolvedStage& stage : pipeline.stages) {
     const auto refuse = [&](absl::string_view path, absl::string_view what, std::string why, std::string fix) {
-      const auto origin = stage.origin.find(std::string(path));
-      diagnostics.AddError(origin == stage.origin.end() ? stage.location : origin->second,
-                           absl::StrCat("stage \"", stage.name, "\": ", what), std::move(why), std::move(fix));
+      diagnostics.AddError(stage.OriginOf(path), absl::StrCat("stage \"", stage.name, "\": ", what), std::move(why),
+                           std::move(fix));
     };
     for (const ExternalInput& input : stage.external_inputs) {
       if (input.unresolved.empty()) continue;

@@ -1,10 +1,7 @@
 #include "executor/graph/parameters.h"
 
 #include <utility>
-#include <vector>
 
-#include "absl/algorithm/container.h"
-#include "absl/strings/str_cat.h"
 #include "pipelines/schema/model.pb.h"
 #include "trainer/arch/model_config.h"
 
@@ -42,41 +39,8 @@ void ExpandModel(Node& model) {
   }
 }
 
-// Copies what is a parameter.
-std::unique_ptr<Node> Reduced(const Node& node) {
-  auto reduced = std::make_unique<Node>(node.type, node.place);
-  for (const Value& value : node.values) {
-    if (value.field->is_input || (value.message == nullptr && IsDefault(value))) continue;
-    if (value.message == nullptr) {
-      reduced->values.push_back(value.Clone());
-    } else {
-      Value copy(value.field, value.place);
-      copy.message = Reduced(*value.message);
-      reduced->values.push_back(std::move(copy));
-    }
-  }
-  return reduced;
-}
-
-void CollectOrigin(const Node& node, const Sources& sources, std::string& path,
-                   std::map<std::string, Location>& origin) {
-  std::vector<std::pair<const FieldFacts*, int>> next_index;
-  for (const Value& value : node.values) {
-    const size_t size = path.size();
-    if (!path.empty()) path += '.';
-    path += value.field->name;
-    if (value.field->repeated) {
-      auto entry = absl::c_find_if(next_index, [&](const auto& e) { return e.first == value.field; });
-      if (entry == next_index.end()) entry = next_index.insert(entry, {value.field, 0});
-      absl::StrAppend(&path, ".", entry->second++);
-    }
-    if (value.message == nullptr) {
-      origin.emplace(path, sources.At(value.place));
-    } else {
-      CollectOrigin(*value.message, sources, path, origin);
-    }
-    path.resize(size);
-  }
+bool IsNoParameter(const Value& value) {
+  return value.field->is_input || (value.message == nullptr && IsDefault(value));
 }
 
 }  // namespace
@@ -123,15 +87,8 @@ bool IsDefault(const Value& value) {
 std::shared_ptr<const Message> ToParameters(const Node& body) {
   std::shared_ptr<Message> message(
       google::protobuf::MessageFactory::generated_factory()->GetPrototype(body.type->descriptor)->New());
-  ToMessage(*Reduced(body), *message);
+  ToMessage(body, *message, &IsNoParameter);
   return message;
-}
-
-std::map<std::string, Location> OriginOf(const Node& body, const Sources& sources) {
-  std::map<std::string, Location> origin;
-  std::string path;
-  CollectOrigin(body, sources, path, origin);
-  return origin;
 }
 
 }  // namespace millrace

@@ -2,11 +2,8 @@
 #ifndef MILLRACE_EXECUTOR_GRAPH_PARAMETERS_H_
 #define MILLRACE_EXECUTOR_GRAPH_PARAMETERS_H_
 
-#include <map>
 #include <memory>
-#include <string>
 
-#include "base/diagnostic.h"
 #include "executor/graph/syntax_tree.h"
 #include "google/protobuf/message.h"
 
@@ -18,9 +15,6 @@ void ExpandPresets(Node& pipeline);
 // The kind's message without what is brought as an input, and without fields that are at their default. Units are
 // plain numbers and source names ordinals already.
 std::shared_ptr<const google::protobuf::Message> ToParameters(const Node& body);
-
-// Where each field that is set was written, by path: "optimizer.adamw.learning_rate", "component.0.weight".
-std::map<std::string, Location> OriginOf(const Node& body, const Sources& sources);
 
 // Whether the scalar is what the schema gives by default.
 bool IsDefault(const Value& value);

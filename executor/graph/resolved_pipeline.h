@@ -20,6 +20,9 @@
 
 namespace millrace {
 
+struct Node;  // executor/graph/syntax_tree.h
+class Sources;
+
 // An input that another stage makes.
 struct StageEdge {
   std::string name;    // as StageInput.name in pipelines/protocol/stage.proto: "from.0", "tokenizer"
@@ -65,9 +68,11 @@ struct ResolvedStage {
   std::shared_ptr<const google::protobuf::Message> parameters;
   Execution execution;  // units as plain numbers
   Location location;    // of the stage in the file
-  // Where each field that is set came from, by path within the kind ("optimizer.adamw.learning_rate"): the base file, a
-  // profile or "--set".
-  std::map<std::string, Location> origin;
+  // Where a field that is set was written, by path within the kind ("optimizer.adamw.learning_rate"): in the base file,
+  // in a profile or in a "--set PATH=VALUE". The deepest message on the way if the field is not set.
+  Location OriginOf(absl::string_view path) const;
+  std::shared_ptr<const Node> written;  // the kind's message as written, with places; for OriginOf
+  std::shared_ptr<const Sources> sources_of_text;
   std::vector<StageEdge> edges;
   std::vector<ExternalInput> external_inputs;
   std::vector<OutputSpec> outputs;   // default first

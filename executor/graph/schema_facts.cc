@@ -74,9 +74,13 @@ class SchemaFactsBuilder {
       message.by_number.push_back(i);
       message.can_change_result |=
           field.is_message() ? field.message->can_change_result : field.effect.has_value() && *field.effect != NONE;
+      message.holds_units |= field.is_message() ? field.message->holds_units : field.unit.has_value();
       message.holds_references |= field.is_message() ? field.message->holds_references : !field.accepts.empty();
     }
     std::sort(message.by_name_.begin(), message.by_name_.end());
+    message.min = message.Find("min");
+    message.max = message.Find("max");
+    if (message.min == nullptr || message.max == nullptr) message.min = message.max = nullptr;
     std::sort(message.by_number.begin(), message.by_number.end(),
               [&](int a, int b) { return message.fields[a].number < message.fields[b].number; });
     return &message;

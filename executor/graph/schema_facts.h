@@ -58,6 +58,10 @@ struct MessageFacts {
   // Some field within it, at any depth, can change a result; or it has no fields, so that its presence does.
   bool can_change_result = false;
   bool holds_references = false;  // some field within it, at any depth, names a stage
+  bool holds_units = false;       // some field within it, at any depth, has a unit
+  // The bounds of messages that have both; else nullptr.
+  const FieldFacts* min = nullptr;
+  const FieldFacts* max = nullptr;
   bool oneofs_are_needed = true;  // each of its oneofs must have a member set
 
   const FieldFacts* Find(absl::string_view field_name) const;  // nullptr: no such field

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/container/inlined_vector.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
@@ -114,12 +115,12 @@ void AppendScalar(const Value& value, std::string& out) {
 }
 
 // In schema order; values of one field in theirs.
-std::vector<const Value*> Ordered(const Node& node) {
-  std::vector<const Value*> values;
-  values.reserve(node.values.size());
+using OrderedValues = absl::InlinedVector<const Value*, 16>;
+OrderedValues Ordered(const Node& node) {
+  OrderedValues values;
   for (const Value& value : node.values) values.push_back(&value);
-  std::stable_sort(values.begin(), values.end(),
-                   [](const Value* a, const Value* b) { return a->field->index < b->field->index; });
+  const auto before = [](const Value* a, const Value* b) { return a->field->index < b->field->index; };
+  if (!std::is_sorted(values.begin(), values.end(), before)) std::stable_sort(values.begin(), values.end(), before);
   return values;
 }
 
@@ -260,15 +261,18 @@ Place PlaceOf(const Node& node, absl::string_view path) {
   return place;
 }
 
-void ToMessage(const Node& node, Message& message) {
+void ToMessage(const Node& node, Message& message, bool (*leave_out)(const Value&)) {
   MILLRACE_CHECK(node.type->descriptor == message.GetDescriptor());
   const Reflection& reflection = *message.GetReflection();
   for (const Value& value : node.values) {
+    if (leave_out != nullptr && leave_out(value)) continue;
     if (value.message == nullptr) {
       SetScalar(value, message, reflection);
     } else {
-      ToMessage(*value.message, value.field->repeated ? *reflection.AddMessage(&message, value.field->descriptor)
-                                                      : *reflection.MutableMessage(&message, value.field->descriptor));
+      ToMessage(*value.message,
+                value.field->repeated ? *reflection.AddMessage(&message, value.field->descriptor)
+                                      : *reflection.MutableMessage(&message, value.field->descriptor),
+                leave_out);
     }
   }
 }

@@ -61,7 +61,7 @@ struct Node {
   // An error has been reported for a field of this message: what seems to be missing may be what is wrong.
   bool damaged = false;
 
-  explicit Node(const MessageFacts* t, Place p = {}) : type(t), place(p) {}
+  explicit Node(const MessageFacts* t, Place p = {}) : type(t), place(p) { values.reserve(4); }
   std::unique_ptr<Node> Clone() const;
 
   // The last value of the field; nullptr: not set.
@@ -83,8 +83,8 @@ struct Node {
 // message on the way if the field itself is not set.
 Place PlaceOf(const Node& node, absl::string_view path);
 
-// Fills `message`, of the node's type. Values are taken as they are.
-void ToMessage(const Node& node, google::protobuf::Message& message);
+// Fills `message`, of the node's type. Values are taken as they are; those for which `leave_out` is true are left out.
+void ToMessage(const Node& node, google::protobuf::Message& message, bool (*leave_out)(const Value&) = nullptr);
 
 // A scalar as text format writes it: strings quoted, enums by name.
 std::string ScalarText(const Value& value);
