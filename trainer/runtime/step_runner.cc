@@ -4,6 +4,7 @@
 #include "trainer/runtime/step_runner.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <map>
 #include <string>
@@ -46,6 +47,7 @@ class Pool {
 };
 
 using Tensors = std::vector<at::Tensor>;
+using Clock = std::chrono::steady_clock;
 
 // What a buffer is while it lives; one of them, by its kind.
 struct Place {
@@ -110,6 +112,8 @@ class Runner : public StepRunner {
 
   const Schedule& schedule() const override { return schedule_; }
 
+  std::map<Op, double> TakeSeconds() override { return std::exchange(seconds_, {}); }
+
   absl::StatusOr<StepResult> RunStep(int64_t step, double learning_rate, const StepSignals& signals) override {
     return Run(step, learning_rate, signals, /*update=*/true);
   }
@@ -136,8 +140,12 @@ class Runner : public StepRunner {
     update_ = update;
     RETURN_IF_ERROR(source_.BeginStep(step));
     absl::Status status;
+    auto before = Clock::now();
     for (const Instruction& instruction : schedule_.ranks[comm_.rank()]) {
       status = Execute(instruction);
+      const auto after = Clock::now();
+      seconds_[instruction.op] += std::chrono::duration<double>(after - before).count();
+      before = after;
       if (!status.ok()) break;
     }
     // No reduction may be under way when the caller goes on, whatever happened.
@@ -270,7 +278,13 @@ class Runner : public StepRunner {
   }
 
   absl::Status Norm() {
-    if (worker_ != nullptr) RETURN_IF_ERROR(worker_->Wait());
+    if (worker_ != nullptr) {
+      const auto before = Clock::now();
+      RETURN_IF_ERROR(worker_->Wait());
+      const double waited = std::chrono::duration<double>(Clock::now() - before).count();
+      seconds_[Op::kAllReduce] += waited;
+      seconds_[Op::kNorm] -= waited;
+    }
     StepReport report(gradients_.report());
     RETURN_IF_ERROR(report.ToStatus(step_, state_.Names()));
     result_.loss = report.loss_sum() / (source_.loss_divisor() * static_cast<double>(options_.num_leaves));
@@ -360,6 +374,7 @@ class Runner : public StepRunner {
   double clip_ = 1;
   StepResult result_;
 
+  std::map<Op, double> seconds_;
   std::unique_ptr<CommWorker> worker_;  // last: it ends before what it uses
 };
 

@@ -3,6 +3,7 @@
 #define MILLRACE_TRAINER_RUNTIME_STEP_RUNNER_H_
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <vector>
 
@@ -56,6 +57,9 @@ class StepRunner {
   virtual ~StepRunner() = default;
 
   virtual const Schedule& schedule() const = 0;
+
+  // Seconds spent in each kind of instruction since the last call; a reduction's are what the caller waited.
+  virtual std::map<Op, double> TakeSeconds() = 0;
 
   // One step, from 1 on.
   //   Internal: a gradient or the loss is not finite or out of range; the state is still that of the step before.
