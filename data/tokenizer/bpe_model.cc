@@ -23,6 +23,14 @@ uint64_t Key(uint32_t left, uint32_t right) { return uint64_t{left} << 32 | righ
 
 constexpr uint64_t kNoKey = ~uint64_t{0};
 
+uint64_t Hash(uint64_t key) {
+  key = (key ^ key >> 29) * 0x9E3779B97F4A7C15;
+  return key ^ key >> 32;
+}
+
+// Two of the 64 bits of a word of the filter.
+uint64_t FilterBits(uint64_t hash) { return uint64_t{1} << (hash & 63) | uint64_t{1} << (hash >> 6 & 63); }
+
 }  // namespace
 
 void IdBuffer::Grow(size_t count) {
@@ -32,63 +40,73 @@ void IdBuffer::Grow(size_t count) {
   ids_ = std::move(larger);
 }
 
-uint64_t BpeModel::PairTable::Hash(uint64_t key) { return (key ^ key >> 29) * 0x9E3779B97F4A7C15; }
-
 void BpeModel::PairTable::Build(const std::vector<std::array<uint32_t, 2>>& pairs) {
   const int bits = std::bit_width(pairs.size() * 2 + 1);
   slots_.assign(size_t{1} << bits, {kNoKey, kNone});
   mask_ = slots_.size() - 1;
-  filter_.assign(std::max<size_t>(slots_.size() * 4 / 64, 1), 0);
-  filter_shift_ = 64 - std::bit_width(filter_.size() * 64 - 1);
+  filter_.assign(std::max<size_t>(slots_.size() / 8, 2), 0);
+  filter_shift_ = 64 - std::bit_width(filter_.size() - 1);
   for (uint32_t rank = 0; rank < pairs.size(); ++rank) {
     if (pairs[rank][0] == kNone || pairs[rank][1] == kNone) continue;
     const uint64_t key = Key(pairs[rank][0], pairs[rank][1]);
     const uint64_t hash = Hash(key);
-    const uint64_t bit = hash >> filter_shift_;
-    filter_[bit >> 6] |= uint64_t{1} << (bit & 63);
-    size_t i = hash >> 32 & mask_;
+    filter_[hash >> filter_shift_] |= FilterBits(hash);
+    size_t i = hash >> 20 & mask_;
     while (slots_[i].key != kNoKey) i = (i + 1) & mask_;
     slots_[i] = {key, rank};
   }
 }
 
-uint32_t BpeModel::PairTable::Rank(uint32_t left, uint32_t right) const {
+inline uint32_t BpeModel::PairTable::Rank(uint32_t left, uint32_t right) const {
   const uint64_t key = Key(left, right);
   const uint64_t hash = Hash(key);
-  const uint64_t bit = hash >> filter_shift_;
-  if (!(filter_[bit >> 6] >> (bit & 63) & 1)) return kNone;
-  for (size_t i = hash >> 32 & mask_;; i = (i + 1) & mask_) {
+  const uint64_t bits = FilterBits(hash);
+  if ((filter_[hash >> filter_shift_] & bits) != bits) return kNone;
+  for (size_t i = hash >> 20 & mask_;; i = (i + 1) & mask_) {
     if (slots_[i].key == key) return slots_[i].rank;
     if (slots_[i].key == kNoKey) return kNone;
   }
 }
 
 uint32_t BpeModel::Trie::FindBase(const std::vector<uint8_t>& bytes) {
-  while (first_free_ < nodes_.size() && nodes_[first_free_].parent != kNone) ++first_free_;
+  while (first_free_ < units_.size() && (units_[first_free_] & kLabelMask) != kFree) ++first_free_;
   for (uint32_t base = std::max<int64_t>(int64_t{first_free_} - bytes[0], 1);; ++base) {
-    if (base + 256 > nodes_.size()) nodes_.resize(std::max<size_t>(nodes_.size() * 3 / 2, base + 512));
-    const bool fits =
-        std::all_of(bytes.begin(), bytes.end(), [&](uint8_t b) { return nodes_[base + b].parent == kNone; });
-    if (fits) return base;
-    // Near the front only crumbs are free: let the search begin further on once it has become long.
-    if (base > first_free_ + 4096) first_free_ += 1024;
+    if (base + 256 > units_.size()) {
+      units_.resize(std::max<size_t>(units_.size() * 3 / 2, base + 512), kFree);
+      symbols_.resize(units_.size(), kNone);
+      base_used_.resize(units_.size(), false);
+    }
+    const bool fits = !base_used_[base] && std::all_of(bytes.begin(), bytes.end(), [&](uint8_t b) {
+      return (units_[base + b] & kLabelMask) == kFree;
+    });
+    if (fits) {
+      base_used_[base] = true;
+      return base;
+    }
+    // Near the front only crumbs are free: let searches begin further on once they have become long.
+    if (base > first_free_ + 192) first_free_ += 32;
   }
 }
 
-void BpeModel::Trie::Build(const std::vector<std::pair<std::string, uint32_t>>& sorted) {
+bool BpeModel::Trie::Build(const std::vector<std::pair<std::string, uint32_t>>& sorted) {
   struct Pending {
     uint32_t node;
     size_t begin, end;  // of `sorted`, which share the node's `depth` bytes
     size_t depth;
   };
-  nodes_.assign(512, Node());
-  nodes_[0].parent = 0;
+  units_.assign(512, kFree);
+  symbols_.assign(512, kNone);
+  base_used_.assign(512, false);
+  units_[0] = 0;
   std::queue<Pending> pending;  // breadth first: the upper nodes lie together
   pending.push({0, 0, sorted.size(), 0});
   while (!pending.empty()) {
     auto [node, begin, end, depth] = pending.front();
     pending.pop();
-    if (begin < end && sorted[begin].first.size() == depth) nodes_[node].symbol = sorted[begin++].second;
+    if (begin < end && sorted[begin].first.size() == depth) {
+      units_[node] |= kTerminal;
+      symbols_[node] = sorted[begin++].second;
+    }
     if (begin == end) continue;
     std::vector<uint8_t> bytes;
     std::vector<size_t> begins;
@@ -100,26 +118,30 @@ void BpeModel::Trie::Build(const std::vector<std::pair<std::string, uint32_t>>& 
     }
     begins.push_back(end);
     const uint32_t base = FindBase(bytes);
-    nodes_[node].base = base;
+    if (base + 256 >= kMaxUnits) return false;
+    units_[node] |= base << kBaseShift;
     for (size_t i = 0; i < bytes.size(); ++i) {
-      nodes_[base + bytes[i]].parent = node;
+      units_[base + bytes[i]] = bytes[i];
       pending.push({base + bytes[i], begins[i], begins[i + 1], depth + 1});
     }
   }
+  base_used_.clear();
+  base_used_.shrink_to_fit();
+  return true;
 }
 
-uint32_t BpeModel::Trie::Longest(const char* p, const char* end) const {
-  uint32_t node = 0;
-  uint32_t longest = kNone;
-  const Node* const nodes = nodes_.data();
+inline uint32_t BpeModel::Trie::Longest(const char* p, const char* end) const {
+  const uint32_t* const units = units_.data();
+  uint32_t unit = units[0];
+  uint32_t last = 0;  // where a token ended; the root has none
   for (; p != end; ++p) {
-    // A leaf has base 0; no node's parent is a leaf, so that the check fails.
-    const uint32_t child = nodes[node].base + static_cast<uint8_t>(*p);
-    if (nodes[child].parent != node || child == 0) break;
-    node = child;
-    if (nodes[node].symbol != kNone) longest = nodes[node].symbol;
+    const uint32_t byte = static_cast<uint8_t>(*p);
+    const uint32_t child = (unit >> kBaseShift) + byte;  // a leaf has base 0, which is no node's
+    unit = units[child];
+    if ((unit & kLabelMask) != byte) break;
+    if (unit & kTerminal) last = child;
   }
-  return longest;
+  return symbols_[last];
 }
 
 absl::StatusOr<BpeModel> BpeModel::Create(const BpeVocabulary& vocabulary) {
@@ -161,33 +183,7 @@ absl::StatusOr<BpeModel> BpeModel::Create(const BpeVocabulary& vocabulary) {
   return model;
 }
 
-void BpeModel::BuildFastPath() {
-  fast_ = true;
-  const size_t symbols = parts_.size();
-  std::vector<std::string> bytes(symbols);
-  std::vector<bool> reachable(symbols, true);
-  std::vector<std::pair<std::string, uint32_t>> sorted;
-  for (uint32_t symbol = 0; symbol < symbols; ++symbol) {
-    const auto [left, right] = parts_[symbol];
-    if (symbol < 256) {
-      bytes[symbol] = std::string(1, static_cast<char>(symbol));
-    } else {
-      bytes[symbol] = bytes[left] + bytes[right];
-      // Some tokens never come out: with the merges before its own, its bytes do not become its two parts.
-      reachable[symbol] = reachable[left] && reachable[right] && StayApart(left, right, symbol);
-    }
-    length_.push_back(bytes[symbol].size());
-    if (reachable[symbol]) sorted.emplace_back(bytes[symbol], symbol);
-  }
-  std::sort(sorted.begin(), sorted.end());
-  trie_.Build(sorted);
-  prefix_.assign(symbols, kNone);
-  for (const auto& [text, symbol] : sorted) {
-    if (text.size() > 1) prefix_[symbol] = trie_.Longest(text.data(), text.data() + text.size() - 1);
-  }
-}
-
-bool BpeModel::StayApart(uint32_t left, uint32_t right, uint32_t limit) const {
+inline bool BpeModel::StayApart(uint32_t left, uint32_t right, uint32_t limit) const {
   while (true) {
     const uint32_t rank = pairs_.Rank(left, right);
     if (rank != kNone && rank + 256 < limit) return false;
@@ -204,6 +200,31 @@ bool BpeModel::StayApart(uint32_t left, uint32_t right, uint32_t limit) const {
   }
 }
 
+void BpeModel::BuildFastPath() {
+  const size_t symbols = parts_.size();
+  std::vector<std::string> bytes(symbols);
+  std::vector<bool> reachable(symbols, true);
+  std::vector<std::pair<std::string, uint32_t>> sorted;
+  for (uint32_t symbol = 0; symbol < symbols; ++symbol) {
+    const auto [left, right] = parts_[symbol];
+    if (symbol < 256) {
+      bytes[symbol] = std::string(1, static_cast<char>(symbol));
+    } else {
+      bytes[symbol] = bytes[left] + bytes[right];
+      // Some tokens never come out: with the merges before its own, its bytes do not become its two parts.
+      reachable[symbol] = reachable[left] && reachable[right] && StayApart(left, right, symbol);
+    }
+    symbols_.push_back({ids_[symbol], static_cast<uint32_t>(bytes[symbol].size()), kNone});
+    if (reachable[symbol]) sorted.emplace_back(bytes[symbol], symbol);
+  }
+  std::sort(sorted.begin(), sorted.end());
+  fast_ = trie_.Build(sorted);
+  if (!fast_) return;
+  for (const auto& [text, symbol] : sorted) {
+    if (text.size() > 1) symbols_[symbol].prefix = trie_.Longest(text.data(), text.data() + text.size() - 1);
+  }
+}
+
 void BpeModel::AppendIds(absl::string_view piece, Scratch& scratch, IdBuffer& ids) const {
   if (!fast_) {
     const std::vector<uint32_t> merged = MergeBytes(piece);
@@ -214,7 +235,7 @@ void BpeModel::AppendIds(absl::string_view piece, Scratch& scratch, IdBuffer& id
   const char* const begin = piece.data();
   const char* const end = begin + piece.size();
   uint32_t next = trie_.Longest(begin, end);
-  if (length_[next] == piece.size()) return ids.push_back(ids_[next]);
+  if (symbols_[next].length == piece.size()) return ids.push_back(symbols_[next].id);
 
   std::vector<uint32_t>& taken = scratch.symbols;
   std::vector<uint64_t>& dead_ends = scratch.dead_ends;
@@ -224,26 +245,26 @@ void BpeModel::AppendIds(absl::string_view piece, Scratch& scratch, IdBuffer& id
   while (true) {
     const uint32_t last = taken.empty() ? kNone : taken.back();
     uint32_t symbol = next;
-    for (; symbol != kNone; symbol = prefix_[symbol]) {
-      const size_t to = position + length_[symbol];
+    for (; symbol != kNone; symbol = symbols_[symbol].prefix) {
+      const size_t to = position + symbols_[symbol].length;
       const bool dead = dead_ends[to / 64] >> (to % 64) & 1;
       if (!dead && (last == kNone || StayApart(last, symbol, kNone))) break;
     }
     if (symbol != kNone) {
       taken.push_back(symbol);
-      position += length_[symbol];
+      position += symbols_[symbol].length;
       if (position == piece.size()) break;
       next = trie_.Longest(begin + position, end);
     } else {
       MILLRACE_CHECK(last != kNone);  // each piece has an encoding
       dead_ends[position / 64] |= uint64_t{1} << (position % 64);
       taken.pop_back();
-      position -= length_[last];
+      position -= symbols_[last].length;
       next = last;
     }
   }
   uint32_t* out = ids.Reserve(taken.size());
-  for (const uint32_t symbol : taken) *out++ = ids_[symbol];
+  for (const uint32_t symbol : taken) *out++ = symbols_[symbol].id;
   ids.Advance(taken.size());
 }
 

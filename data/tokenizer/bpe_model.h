@@ -87,7 +87,6 @@ class BpeModel {
     uint32_t Rank(uint32_t left, uint32_t right) const;
 
    private:
-    static uint64_t Hash(uint64_t key);
     struct Slot {
       uint64_t key;
       uint32_t rank;
@@ -98,23 +97,36 @@ class BpeModel {
     int filter_shift_ = 0;
   };
 
-  // The tokens as a double-array trie: the child of node n by byte b is base(n) + b, if that one's parent is n.
+  // The tokens as a double-array trie. A unit of 32 bits is one node: the byte that leads to it (9 bits; kFree: no
+  // node), whether a token ends here (1 bit), and its base (22 bits), which no other node has. The child by byte b is
+  // the unit base + b, if b leads to that one.
   class Trie {
    public:
-    void Build(const std::vector<std::pair<std::string, uint32_t>>& sorted);
-    // The longest symbol that `p` begins with.
+    // `sorted` is in byte order. False: there are too many nodes.
+    bool Build(const std::vector<std::pair<std::string, uint32_t>>& sorted);
+    // The longest symbol that `p` begins with, or kNone.
     uint32_t Longest(const char* p, const char* end) const;
 
    private:
-    struct Node {
-      uint32_t base = 0;
-      uint32_t parent = kNone;
-      uint32_t symbol = kNone;
-    };
+    static constexpr uint32_t kLabelMask = 0x1FF;
+    static constexpr uint32_t kFree = 0x100;
+    static constexpr uint32_t kTerminal = 0x200;
+    static constexpr int kBaseShift = 10;
+    static constexpr size_t kMaxUnits = size_t{1} << (32 - kBaseShift);
+
     uint32_t FindBase(const std::vector<uint8_t>& bytes);
 
-    std::vector<Node> nodes_;
+    std::vector<uint32_t> units_;
+    std::vector<uint32_t> symbols_;  // of the units where a token ends
+    std::vector<bool> base_used_;
     uint32_t first_free_ = 1;
+  };
+
+  // What the fast path asks of a symbol.
+  struct Symbol {
+    uint32_t id;
+    uint32_t length;  // bytes
+    uint32_t prefix;  // the longest symbol that it begins with, or kNone
   };
 
   void BuildFastPath();
@@ -127,8 +139,7 @@ class BpeModel {
   // Only where each token has one merge, whose parts come before it. Else AppendIds is MergeBytes.
   bool fast_ = false;
   std::vector<std::array<uint32_t, 2>> parts_;  // symbol -> the two that it was merged from; a byte: itself twice
-  std::vector<uint32_t> length_;                // symbol -> bytes
-  std::vector<uint32_t> prefix_;                // symbol -> the longest symbol that it begins with, or kNone
+  std::vector<Symbol> symbols_;
   Trie trie_;
 };
 

@@ -58,6 +58,7 @@ absl::StatusOr<Tokenizer> Tokenizer::Create(const TokenizerDefinition& definitio
   tokenizer.plain_ = AddedTokenFinder(plain);
   tokenizer.normalized_ = AddedTokenFinder(normalized);
 
+  tokenizer.merges_ = definition.bpe.merges.size();
   tokenizer.ignore_merges_ = definition.ignore_merges;
   if (definition.ignore_merges) {
     for (const auto& [token, id] : definition.vocabulary) {
@@ -127,7 +128,8 @@ absl::Span<const uint32_t> Encoder::Encode(absl::string_view text, SpecialTokens
     replaced = ReplaceInvalidUtf8(text);
     text = replaced;
   }
-  if (cache_.empty() && text.size() > 4096) cache_.assign(size_t{1} << kCacheBits, CacheEntry{});
+  // A little text is not worth a cache.
+  if (cache_.empty() && (bytes_seen_ += text.size()) > 4096) cache_.assign(size_t{1} << kCacheBits, CacheEntry{});
   const Tokenizer& t = tokenizer_;
   SplitByAddedTokens(t.plain_, t.plain_tokens_, text, special_tokens, [&](absl::string_view between) {
     SplitByAddedTokens(t.normalized_, t.normalized_tokens_, between, special_tokens,

@@ -48,7 +48,7 @@ class Tokenizer {
   // The token that ends a text: eos_token of tokenizer_config.json, else a special token with a customary name
   // ("<|end_of_text|>", "<｜end▁of▁sentence｜>", "<|endoftext|>", "</s>"). nullopt: none of them.
   std::optional<uint32_t> eos_id() const { return eos_id_; }
-  // Tokens that a text cannot contain with SpecialTokens::kAsText.
+  size_t merges() const { return merges_; }
   const std::vector<AddedToken>& added_tokens() const { return added_tokens_; }
 
  private:
@@ -69,6 +69,7 @@ class Tokenizer {
   std::vector<uint32_t> normalized_tokens_;
   bool ignore_merges_ = false;
   absl::flat_hash_map<std::string, uint32_t> whole_tokens_;  // only with ignore_merges_
+  size_t merges_ = 0;
   std::optional<uint32_t> eos_id_;
 };
 
@@ -99,6 +100,7 @@ class Encoder {
   void EncodeUncached(absl::string_view piece);
 
   const Tokenizer& tokenizer_;
+  size_t bytes_seen_ = 0;
   std::vector<CacheEntry> cache_;
   BpeModel::Scratch scratch_;
   IdBuffer ids_;

@@ -1,0 +1,3 @@
+#include "data/tokenizer/tokenize_stage.h"
+
+int main() { return millrace::StageMain<millrace::Tokenize>(millrace::data::TokenizeStage); }
