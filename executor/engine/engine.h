@@ -12,6 +12,7 @@
 #include "absl/status/statusor.h"
 #include "absl/types/optional.h"
 #include "executor/cas/entry.pb.h"
+#include "executor/cas/gc.h"
 #include "executor/engine/run_event.pb.h"
 #include "executor/graph/resolved_pipeline.h"
 #include "executor/graph/tool_manifest.h"
@@ -66,13 +67,20 @@ class Engine {
   // Errors are those of the executor itself; a failed stage is in the result.
   virtual absl::StatusOr<RunResult> Run(const ResolvedPipeline& pipeline, const EventSink& sink) = 0;
 
-  // From a signal handler: once is orderly (SIGTERM, wait, publish what is whole), twice kills.
+  // From a signal handler, or another thread: once is orderly (SIGTERM, wait, publish what is whole), twice kills.
   virtual void Interrupt() = 0;
 
   // Makes `path` a symbolic link (or folder of links) to the artifact's files for reading.
   virtual absl::Status Expose(const OutputTree& tree, const std::string& path) = 0;
   // Folder with the artifact's files, read-only, for `show`: NotFound if the bytes are gone.
   virtual absl::StatusOr<std::string> Materialize(const OutputTree& tree) = 0;
+
+  // Writes the lock files that the pipeline's inputs name, as the files are now. Returns their paths.
+  virtual absl::StatusOr<std::vector<std::string>> WriteLocks(const ResolvedPipeline& pipeline) = 0;
+
+  // Lets the bytes of the oldest results go until at most `max_bytes` are kept, and what nothing names. What a run that
+  // goes on relies on stays. Unavailable: the storage is in use for long.
+  virtual absl::StatusOr<GcReport> CollectGarbage(int64_t max_bytes, bool dry_run) = 0;
 };
 
 }  // namespace millrace

@@ -1,0 +1,154 @@
+#include "executor/engine/engine.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/file.h"
+#include "base/status_macros.h"
+#include "executor/engine/decide.h"
+#include "executor/engine/home.h"
+#include "executor/engine/machine.h"
+#include "executor/engine/plan.h"
+#include "executor/engine/run.h"
+#include "executor/engine/run_log.h"
+
+namespace millrace {
+namespace {
+
+class EngineImpl : public Engine {
+ public:
+  EngineImpl(EngineOptions options, Home home)
+      : options_(std::move(options)),
+        jobs_(options_.jobs > 0 ? options_.jobs : NumProcessors()),
+        boot_id_(BootId()),
+        store_(std::move(home)) {}
+
+  absl::Status Open(const ToolManifest* manifest) {
+    RETURN_IF_ERROR(store_.home.Create());
+    store_.threads = NumProcessors();
+    ASSIGN_OR_RETURN(store_.cas, Cas::Open(store_.home.Cas()));
+    ASSIGN_OR_RETURN(store_.cache, ActionCache::Open(*store_.cas, boot_id_));
+    ASSIGN_OR_RETURN(store_.memo, FileMemo::Open(store_.home.Memo()));
+    store_.tools = std::make_unique<ToolStore>(store_.home.Tools(), manifest, store_.memo.get(), store_.threads);
+    return absl::OkStatus();
+  }
+
+  absl::StatusOr<std::vector<StagePlan>> Plan(const ResolvedPipeline& pipeline) override {
+    return MakePlan(store_, pipeline, options_);
+  }
+
+  absl::StatusOr<RunResult> Run(const ResolvedPipeline& pipeline, const EventSink& sink) override {
+    return PipelineRun(store_, pipeline, options_, jobs_, boot_id_, interrupts_, sink).Execute();
+  }
+
+  void Interrupt() override { ++interrupts_; }
+
+  absl::StatusOr<std::string> Materialize(const OutputTree& output) override {
+    ASSIGN_OR_RETURN(const Digest digest, Digest::Parse(output.digest()));
+    std::string folder = JoinPath(store_.home.Exposed(), digest.Hex());
+    if (IsDirectory(folder)) return folder;
+    const Cas::Hold hold(*store_.cas);
+    const absl::StatusOr<Tree> tree = store_.cas->GetTree(digest);
+    const std::string aside = absl::StrCat(folder, ".", ::getpid(), ".tmp");
+    RETURN_IF_ERROR(RemoveTree(aside));
+    absl::Status status = tree.status();
+    if (status.ok()) status = store_.cas->Materialize(*tree, aside, MaterializeMode::kHardLink);
+    if (status.ok()) status = RenameFile(aside, folder);
+    if (status.ok() || IsDirectory(folder)) return folder;
+    RemoveTree(aside).IgnoreError();
+    if (!absl::IsNotFound(status) && !absl::IsDataLoss(status)) return status;
+    return absl::NotFoundError(absl::StrCat("the bytes of ", output.name(), " (", output.digest(),
+                                            ") are gone\n  why: garbage collection keeps what was used last\n"
+                                            "  fix: run the stage again (--force)"));
+  }
+
+  absl::Status Expose(const OutputTree& output, const std::string& path) override {
+    ASSIGN_OR_RETURN(const std::string folder, Materialize(output));
+    std::string target(4096, '\0');
+    const ssize_t n = ::readlink(path.c_str(), target.data(), target.size());
+    if (n > 0 && absl::string_view(target.data(), n) == folder) return absl::OkStatus();
+    RETURN_IF_ERROR(CreateDirectories(path.substr(0, path.rfind('/'))));
+    const std::string aside = absl::StrCat(path, ".", ::getpid(), ".tmp");
+    ::unlink(aside.c_str());
+    if (::symlink(folder.c_str(), aside.c_str()) != 0) return ErrnoError(errno, "link", aside);
+    return RenameFile(aside, path);
+  }
+
+  absl::StatusOr<std::vector<std::string>> WriteLocks(const ResolvedPipeline& pipeline) override {
+    std::set<std::string> written;
+    for (const ResolvedStage& stage : pipeline.stages) {
+      for (const ExternalInput& input : stage.external_inputs) {
+        if (input.lock.empty()) continue;
+        ASSIGN_OR_RETURN(const DigestedInput digested, DigestInput(input, *store_.memo, store_.threads));
+        RETURN_IF_ERROR(WriteLock(input, digested.tree));
+        written.insert(input.lock);
+      }
+    }
+    RETURN_IF_ERROR(store_.memo->Flush());
+    return std::vector<std::string>(written.begin(), written.end());
+  }
+
+  absl::StatusOr<GcReport> CollectGarbage(int64_t max_bytes, bool dry_run) override {
+    GcOptions gc;
+    gc.max_bytes = max_bytes;
+    gc.dry_run = dry_run;
+    for (const Lease::Held& lease : Lease::All(store_.home)) {
+      gc.pinned.insert(lease.keys.begin(), lease.keys.end());
+      gc.pinned_since_unix_micros = std::min(gc.pinned_since_unix_micros, lease.since_unix_micros);
+    }
+    AddLastUses(gc);
+    ASSIGN_OR_RETURN(GcReport report, millrace::CollectGarbage(*store_.cas, *store_.cache, gc));
+    if (!dry_run) RemoveExposed(report);
+    return report;
+  }
+
+ private:
+  // From the logs of all runs: an entry is used when a run says that it has it.
+  void AddLastUses(GcOptions& gc) const {
+    for (const std::string& run : FolderNames(store_.home.Runs())) {
+      const auto log = RunLogReader::Open(store_.home.Run(run));
+      if (!log.ok()) continue;
+      const auto note = [&](const RunEvent& event) {
+        if (!event.has_stage_changed() || !event.stage_changed().has_entry()) return;
+        const absl::StatusOr<Digest> key = Digest::ParseHex(event.stage_changed().key());
+        if (!key.ok()) return;
+        int64_t& last = gc.last_used_unix_micros[*key];
+        last = std::max<int64_t>(last, event.time_unix_micros());
+      };
+      (*log)->Read(note).IgnoreError();
+    }
+  }
+
+  // What is laid out as files holds on to its bytes by links.
+  void RemoveExposed(const GcReport& report) const {
+    for (const std::string& name : FolderNames(store_.home.Exposed())) {
+      const absl::StatusOr<Digest> digest = Digest::ParseHex(name);
+      if (digest.ok() && report.kept_trees.contains(*digest)) continue;
+      RemoveTree(JoinPath(store_.home.Exposed(), name)).IgnoreError();
+    }
+  }
+
+  const EngineOptions options_;
+  const int jobs_;
+  const std::string boot_id_;
+  Store store_;
+  std::atomic<int> interrupts_ = 0;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(EngineOptions options, const ToolManifest* manifest) {
+  if (options.home.empty() || options.home[0] != '/')
+    return absl::InvalidArgumentError(absl::StrCat("home \"", options.home, "\" is not an absolute path"));
+  Home home(options.home);
+  auto engine = std::make_unique<EngineImpl>(std::move(options), std::move(home));
+  RETURN_IF_ERROR(engine->Open(manifest));
+  return engine;
+}
+
+}  // namespace millrace

@@ -1,0 +1,110 @@
+// One run of a pipeline: which stages are there, which run, in which order, and what is said about it.
+#ifndef MILLRACE_EXECUTOR_ENGINE_RUN_H_
+#define MILLRACE_EXECUTOR_ENGINE_RUN_H_
+
+#include <atomic>
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "executor/backends/local.h"
+#include "executor/engine/decide.h"
+#include "executor/engine/engine.h"
+#include "executor/engine/home.h"
+#include "executor/engine/run_log.h"
+#include "executor/engine/stage_attempt.h"
+
+namespace millrace {
+
+// Used once. Execute() is called from one thread, which is the one that events are handed on from; stages are driven by
+// up to `jobs` threads of its own.
+class PipelineRun {
+ public:
+  PipelineRun(Store& store, const ResolvedPipeline& pipeline, const EngineOptions& options, int jobs,
+              const std::string& boot_id, const std::atomic<int>& interrupts, const EventSink& sink);
+  ~PipelineRun();
+
+  absl::StatusOr<RunResult> Execute();
+
+ private:
+  struct Stage {
+    StageState state = WAITING;
+    int waits_for = 0;  // producers that are not there yet
+    Decision decision;
+    bool decided = false;
+    bool known = false;  // there is an entry: decision.entry
+    bool counted_cached = false;
+    bool made_here = false;
+    bool rebuilt = false;  // runs again because its bytes were gone
+    int attempt = 0;
+  };
+
+  absl::Status CheckResolved() const;
+  absl::Status Begin();
+  // Decides on all that can be decided before anything runs.
+  absl::Status DecideAll();
+  void MarkNeeded();
+  void SettleCached();
+  absl::Status InstallTools();
+  absl::StatusOr<RunResult> Finish();
+
+  // The one function that changes a stage's state. Under mutex_.
+  void Transition(int i, StageState state, StageChanged details = {});
+  void Note(std::string text);
+  void Emit(RunEvent event);
+  void PassOnEvents(std::unique_lock<std::mutex>& lock);
+
+  void Work();
+  int NextReady() const;
+  void RunStage(int i, std::unique_lock<std::mutex>& lock);
+  void Complete(int i, StageState state, ActionEntry entry, std::unique_lock<std::mutex>& lock);
+  void Fail(int i, const AttemptResult& result);
+  void Release(int i, std::unique_lock<std::mutex>& lock);
+  void MakeReady(int i);
+  void SkipConsumers(int i);
+  void Rebuild(int consumer, int producer);
+  std::vector<const ActionEntry*> Producers(int i) const;
+  bool Forced(int i) const { return options_.force.contains(pipeline_.stages[i].name); }
+
+  Store& store_;
+  const ResolvedPipeline& pipeline_;
+  const EngineOptions& options_;
+  const int jobs_;
+  const std::string boot_id_;
+  const std::atomic<int>& interrupts_;
+  const EventSink& sink_;
+
+  std::string run_id_, run_folder_;
+  std::unique_ptr<RunLogWriter> log_;
+  std::unique_ptr<Lease> lease_;
+  LocalBackend backend_;
+  RunContext context_;
+  std::vector<std::vector<int>> consumers_;
+  std::vector<std::string> notes_;  // of what was decided before the log was there
+  absl::Time started_at_;
+
+  std::mutex mutex_;
+  std::condition_variable work_;     // a stage is ready or has ended
+  std::condition_variable settled_;  // all are
+  std::vector<Stage> stages_;
+  std::vector<RunEvent> events_;  // not handed on yet
+  std::set<int> ready_;
+  int num_unsettled_ = 0;
+  int cpus_used_ = 0;
+  int num_running_ = 0;
+  int exit_status_ = 0;
+  bool log_failed_ = false;
+  std::atomic<int> stop_ = 0;
+};
+
+// READY, RUNNING and WAITING stages are still to come to an end.
+bool IsSettled(StageState state);
+
+}  // namespace millrace
+
+#endif  // MILLRACE_EXECUTOR_ENGINE_RUN_H_

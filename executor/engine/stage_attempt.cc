@@ -1,0 +1,427 @@
+// The order that makes a kill at any moment harmless: outputs are hashed and moved into the storage, then the entry is
+// appended; until then nothing names them. A train stage's checkpoints are published one by one while it runs.
+#include "executor/engine/stage_attempt.h"
+
+#include <signal.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <memory>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "base/file.h"
+#include "base/quantity.h"
+#include "base/status_macros.h"
+#include "executor/engine/event_collector.h"
+#include "executor/engine/machine.h"
+#include "executor/engine/stage_environment.h"
+#include "executor/graph/action_key.h"
+#include "google/protobuf/util/json_util.h"
+#include "pipelines/schema/train.pb.h"
+
+namespace millrace {
+namespace {
+
+// Of the stage protocol (pipelines/protocol/stage.h, whose class Stage is not the schema's).
+constexpr int kStageBadRequest = 2;
+constexpr int kStageGateFailed = 4;
+
+constexpr absl::Duration kWait = absl::Milliseconds(50);
+constexpr int kTailLines = 20;
+constexpr int64_t kTailBytes = 16 << 10;
+// A trainer writes a checkpoint when it is asked to end.
+constexpr absl::Duration kTrainGrace = absl::Seconds(60);
+constexpr absl::Duration kGrace = absl::Seconds(10);
+constexpr int64_t kMaxRecordedRates = 100'000;
+
+absl::Status MakeFolder(const std::string& path) {
+  if (::mkdir(path.c_str(), 0777) == 0 || errno == EEXIST) return absl::OkStatus();
+  if (errno == ENOENT) return CreateDirectories(path);
+  return ErrnoError(errno, "create folder", path);
+}
+
+std::vector<std::string> TailOf(const std::string& path) {
+  const absl::StatusOr<std::string> log = ReadFile(path);
+  if (!log.ok()) return {};
+  absl::string_view text = *log;
+  if (static_cast<int64_t>(text.size()) > kTailBytes) text.remove_prefix(text.size() - kTailBytes);
+  while (absl::EndsWith(text, "\n")) text.remove_suffix(1);
+  if (text.empty()) return {};
+  std::vector<std::string> lines = absl::StrSplit(text, '\n');
+  if (lines.size() > kTailLines) lines.erase(lines.begin(), lines.end() - kTailLines);
+  return lines;
+}
+
+OutputTree Describe(const std::string& name, const PublishedTree& published) {
+  OutputTree output;
+  output.set_name(name);
+  output.set_digest(published.digest.ToString());
+  output.set_files(static_cast<int64_t>(published.tree.files.size()));
+  output.set_size_bytes(published.tree.size_bytes());
+  return output;
+}
+
+class Attempt {
+ public:
+  Attempt(const RunContext& context, int stage_index, const Decision& decision,
+          const std::vector<const ActionEntry*>& producer, int attempt, const ReportSink& report)
+      : context_(context),
+        store_(*context.store),
+        stage_(context.pipeline->stages[stage_index]),
+        decision_(decision),
+        producer_(producer),
+        attempt_(attempt),
+        report_(report),
+        work_(JoinPath(context.store->home.Work(context.run_id), stage_.name)),
+        cpus_(CpusOf(stage_, context.jobs)) {}
+
+  AttemptResult Run() {
+    absl::Status status = Prepare();
+    if (status.ok()) status = RunGang();
+    if (result_.outcome == AttemptResult::Outcome::kFailed && result_.status.ok() && status.ok()) status = Publish();
+    RemoveTree(work_).IgnoreError();
+    if (!status.ok() && result_.status.ok()) Fail(status);
+    return std::move(result_);
+  }
+
+ private:
+  std::string LogPath(int rank) const {
+    return absl::StrCat("stages/", stage_.name, "/rank", rank, ".attempt", attempt_, ".log");
+  }
+
+  AttemptResult Fail(absl::Status status) {
+    result_.machine_failed |= absl::IsResourceExhausted(status) || absl::IsUnavailable(status);
+    if (absl::IsResourceExhausted(status)) {
+      status = absl::ResourceExhaustedError(
+          absl::StrCat(status.message(), "\n  fix: free some disk space, or `millrace gc`"));
+    }
+    if (absl::IsAborted(status)) result_.outcome = AttemptResult::Outcome::kInputChanged;
+    result_.retry |= absl::IsUnavailable(status);
+    result_.status = std::move(status);
+    return result_;
+  }
+
+  absl::Status Prepare() {
+    RETURN_IF_ERROR(RemoveTree(work_));
+    for (const std::string& folder : {work_, work_ + "/in", work_ + "/out"}) RETURN_IF_ERROR(MakeFolder(folder));
+    for (const OutputSpec& output : stage_.outputs)
+      RETURN_IF_ERROR(MakeFolder(absl::StrCat(work_, "/out/", output.name)));
+    for (size_t e = 0; e < stage_.edges.size(); ++e) RETURN_IF_ERROR(LayOut(stage_.edges[e], *producer_[e]));
+    for (const ExternalInput& input : stage_.external_inputs)
+      RETURN_IF_ERROR(LinkInput(input, absl::StrCat(work_, "/in/", input.name)));
+    if (decision_.chain.resume_step > 0) {
+      ASSIGN_OR_RETURN(const Digest state, Digest::Parse(decision_.chain.resume_state.digest()));
+      ASSIGN_OR_RETURN(const Tree tree, store_.cas->GetTree(state));
+      RETURN_IF_ERROR(store_.cas->Materialize(tree, work_ + "/in/resume", MaterializeMode::kHardLink));
+    }
+    if (stage_.uses_floating_point) RETURN_IF_ERROR(CheckNumerics(context_.pipeline->numerics));
+    return absl::OkStatus();
+  }
+
+  absl::Status LayOut(const StageEdge& edge, const ActionEntry& producer) {
+    // Only programs of ours are known to leave their inputs alone: root may write to read-only files.
+    const MaterializeMode mode = stage_.kind == "custom" ? MaterializeMode::kCopy : MaterializeMode::kHardLink;
+    ASSIGN_OR_RETURN(const OutputTree* output, FindOutput(producer, edge.output));
+    ASSIGN_OR_RETURN(const Digest digest, Digest::Parse(output->digest()));
+    absl::StatusOr<Tree> tree = store_.cas->GetTree(digest);
+    const absl::Status status =
+        tree.ok() ? store_.cas->Materialize(*tree, absl::StrCat(work_, "/in/", edge.name), mode) : tree.status();
+    if (absl::IsNotFound(status) || absl::IsDataLoss(status)) {
+      result_.outcome = AttemptResult::Outcome::kInputGone;
+      result_.gone_producer = edge.producer;
+      result_.status = status;
+    }
+    if (status.ok()) inputs_.push_back(*std::move(tree));
+    return status;
+  }
+
+  absl::StatusOr<GangSpec> MakeSpec() {
+    const StageRequest request = MakeRequest(*context_.pipeline, stage_);
+    google::protobuf::util::JsonPrintOptions options;
+    options.preserve_proto_field_names = true;
+    std::string json;
+    if (!google::protobuf::util::MessageToJsonString(request, &json, options).ok())
+      return absl::InternalError("a request has no JSON");
+    RETURN_IF_ERROR(WriteFile(work_ + "/request.json", json));
+
+    GangSpec spec;
+    spec.stage = stage_.name;
+    spec.work_folder = work_;
+    spec.ranks = stage_.ranks;
+    std::string runfiles;
+    if (!stage_.tool.empty()) {
+      ASSIGN_OR_RETURN(const ToolStore::Installed installed, store_.tools->Install(stage_.tool));
+      spec.argument = {installed.executable};
+      runfiles = installed.root;
+    } else {
+      spec.argument = stage_.command;
+      if (spec.argument.empty()) return absl::FailedPreconditionError("the command is empty");
+      spec.argument[0] = FindProgram(stage_.command[0]);
+      if (spec.argument[0].empty()) {
+        return absl::FailedPreconditionError(absl::StrCat("no program \"", stage_.command[0], "\" in ", kStagePath,
+                                                          "\n  fix: install it, or make it a `tool`"));
+      }
+    }
+    const int threads = stage_.threads_per_rank > 0 ? stage_.threads_per_rank : std::max(1, cpus_ / stage_.ranks);
+    spec.environment = StageEnvironment(*context_.pipeline, stage_, request, work_, runfiles, threads);
+    spec.gang.set_run_id(context_.run_id);
+    spec.gang.set_attempt(attempt_);
+    spec.gang.set_threads(threads);
+    if (decision_.chain.resume_step > 0) {
+      spec.gang.set_resume_path("in/resume");
+      spec.gang.set_resume_step(decision_.chain.resume_step);
+    }
+    spec.torchrun_variables = stage_.ranks > 1 || stage_.kind == "train";
+    spec.grace = stage_.kind == "train" ? kTrainGrace : kGrace;
+    if (double seconds; absl::SimpleAtod(stage_.execution.time_limit(), &seconds) && seconds > 0)
+      spec.time_limit = absl::Seconds(seconds);
+    if (int64_t bytes; absl::SimpleAtoi(stage_.execution.memory(), &bytes)) spec.memory_bytes = bytes;
+    RETURN_IF_ERROR(MakeFolder(absl::StrCat(context_.run_folder, "/stages/", stage_.name)));
+    for (int rank = 0; rank < stage_.ranks; ++rank)
+      spec.log_path.push_back(JoinPath(context_.run_folder, LogPath(rank)));
+    return spec;
+  }
+
+  absl::Status RunGang() {
+    step_ = decision_.chain.resume_step;
+    state_ = decision_.chain.resume_state;
+    segment_started_ = absl::Now();
+    collector_.AddCurves(decision_.chain.curves);
+    ASSIGN_OR_RETURN(const GangSpec spec, MakeSpec());
+    time_limit_ = spec.time_limit;
+    ASSIGN_OR_RETURN(const std::unique_ptr<Gang> gang, context_.backend->Submit(spec));
+    const auto sink = [this](int rank, const StageEvent& event) { OnEvent(rank, event); };
+    int stopped = 0;
+    while (true) {
+      ASSIGN_OR_RETURN(absl::optional<GangResult> ended, gang->Wait(kWait, sink));
+      if (ended.has_value()) {
+        gang_ = *std::move(ended);
+        break;
+      }
+      const int stop = context_.stop->load(std::memory_order_relaxed);
+      if (stop > stopped) stop > 1 ? gang->Kill() : gang->Cancel();
+      stopped = std::max(stop, stopped);
+      // A state that contradicts a recorded one, or a full disk: nothing good can come of going on.
+      if (!chain_failure_.ok()) gang->Kill();
+    }
+    RETURN_IF_ERROR(chain_failure_);
+    if (stopped > 0) {
+      result_.outcome = AttemptResult::Outcome::kStopped;
+      result_.status = absl::CancelledError("interrupted");
+      return absl::OkStatus();
+    }
+    return Judge();
+  }
+
+  // What became of the gang; OK if its outputs are whole.
+  absl::Status Judge() {
+    const int rank = std::max(0, gang_.first_failed_rank);
+    result_.log_path = LogPath(rank);
+    const std::string where = stage_.ranks > 1 ? absl::StrCat("rank ", rank, " of ", stage_.ranks, " ") : "";
+    const std::string after = absl::StrCat(" after ", FormatSeconds(gang_.seconds));
+    switch (gang_.outcome) {
+      case GangResult::Outcome::kNotStarted:
+        return absl::FailedPreconditionError(gang_.message);
+      case GangResult::Outcome::kTimedOut:
+        ReadTail();
+        result_.retry = true;
+        return absl::DeadlineExceededError(absl::StrCat("reached its time limit of ",
+                                                        FormatSeconds(absl::ToDoubleSeconds(time_limit_)),
+                                                        "\n  fix: raise execution.time_limit"));
+      case GangResult::Outcome::kCancelled:
+      case GangResult::Outcome::kEnded:
+        break;
+    }
+    if (gang_.first_failed_rank < 0) return absl::OkStatus();
+    const RankResult& failed = gang_.rank[rank];
+    ReadTail();
+    if (failed.signal != 0) {
+      result_.retry = true;
+      return absl::InternalError(
+          absl::StrCat(where, "was ended by signal ", failed.signal, " (", ::strsignal(failed.signal), ")", after,
+                       ", peak memory ", FormatBytes(static_cast<double>(failed.peak_memory_bytes)),
+                       failed.signal == SIGKILL ? "\n  why: the system does that when memory runs out\n  fix: fewer "
+                                                  "stages at a time (--jobs), or a smaller one"
+                                                : ""));
+    }
+    if (failed.exit_status == kStageGateFailed && stage_.kind == "evaluate") {
+      gate_failed_ = true;
+      return absl::OkStatus();
+    }
+    if (failed.exit_status == kStageBadRequest)
+      return absl::InvalidArgumentError(absl::StrCat(where, "refused what it was given (exit status 2)", after));
+    result_.retry = true;
+    return absl::InternalError(absl::StrCat(where, "exited with status ", failed.exit_status, after));
+  }
+
+  void ReadTail() { result_.log_tail = TailOf(JoinPath(context_.run_folder, result_.log_path)); }
+
+  void OnEvent(int rank, const StageEvent& event) {
+    collector_.Add(event);
+    if (!event.has_checkpoint_published()) {
+      report_(rank, event, nullptr);
+      return;
+    }
+    if (!chain_failure_.ok()) return;
+    SegmentEntry segment;
+    chain_failure_ = TakeCheckpoint(event.checkpoint_published(), segment);
+    if (chain_failure_.ok()) report_(rank, event, segment.has_state() ? &segment : nullptr);
+  }
+
+  // Moves a published checkpoint into the storage and records the segment that led to it.
+  absl::Status TakeCheckpoint(const CheckpointPublished& checkpoint, SegmentEntry& segment) {
+    if (!decision_.chain_key.has_value()) return absl::OkStatus();
+    const std::string& path = checkpoint.path();
+    if (!absl::StartsWith(path, "out/") || absl::StrContains(path, "..")) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("a checkpoint was published at \"", path, "\"\n  why: it must be below out/"));
+    }
+    const std::string folder = JoinPath(work_, path);
+    if (checkpoint.step() <= step_) return RemoveTree(folder);
+    if (checkpoint.step() > stage_.train_steps->total_steps) {
+      return absl::InvalidArgumentError(absl::StrCat("a checkpoint was published at step ", checkpoint.step(), " of ",
+                                                     stage_.train_steps->total_steps));
+    }
+    const Cas::Hold hold(*store_.cas);
+    ASSIGN_OR_RETURN(const PublishedTree published, store_.cas->PutTree(folder, cpus_));
+    segment.set_parent(state_.digest());
+    segment.set_first(step_);
+    segment.set_last(checkpoint.step());
+    const Sha256Bytes steps = StepsDigest(stage_, segment.first(), segment.last());
+    segment.set_steps_digest(std::string(steps.begin(), steps.end()));
+    *segment.mutable_state() = Describe("checkpoint", published);
+    *segment.mutable_curve() = collector_.CurvesBetween(segment.first(), segment.last());
+    segment.set_duration_seconds(absl::ToDoubleSeconds(absl::Now() - segment_started_));
+    segment.set_boot_id(context_.boot_id);
+    segment.set_run_id(context_.run_id);
+    const auto& checkpointing = static_cast<const Train&>(*stage_.parameters).checkpoint();
+    segment.set_keep_last(checkpointing.keep_last());
+    if (checkpointing.has_keep_every_steps()) segment.set_keep_every_steps(checkpointing.keep_every_steps());
+    if (segment.last() - segment.first() <= kMaxRecordedRates) {
+      for (int64_t step = segment.first(); step < segment.last(); ++step)
+        segment.add_learning_rate(stage_.train_steps->learning_rate[step]);
+    }
+    RETURN_IF_ERROR(store_.cache->PutSegment(*decision_.chain_key, segment, stage_.name));
+    step_ = segment.last();
+    state_ = segment.state();
+    segment_started_ = absl::Now();
+    return RemoveTree(folder);
+  }
+
+  absl::Status Publish() {
+    const Cas::Hold hold(*store_.cas);
+    for (const ExternalInput& input : stage_.external_inputs)
+      RETURN_IF_ERROR(CheckUnchanged(input, decision_.external.at(input.name)));
+    ActionEntry& entry = result_.entry;
+    const auto known = [this] {
+      KnownInodes inodes;
+      for (const Tree& tree : inputs_) store_.cas->AddKnownInodes(tree, inodes);
+      return inodes;
+    };
+    const bool is_chain = decision_.chain_key.has_value();
+    for (const OutputSpec& spec : stage_.outputs) {
+      if (is_chain && spec.artifact == CHECKPOINT) {
+        RETURN_IF_ERROR(CheckEndOfChain());
+        *entry.add_output() = state_;
+        entry.mutable_output(entry.output_size() - 1)->set_name(spec.name);
+        continue;
+      }
+      const absl::StatusOr<PublishedTree> published =
+          store_.cas->PutTree(absl::StrCat(work_, "/out/", spec.name), cpus_, known);
+      if (absl::IsNotFound(published.status())) {
+        return absl::InvalidArgumentError(
+            absl::StrCat("removed its output folder out/", spec.name, "\n  why: what it leaves there is the result"));
+      }
+      RETURN_IF_ERROR(published.status());
+      *entry.add_output() = Describe(spec.name, *published);
+    }
+    collector_.Fill(entry);
+    *entry.mutable_key() = decision_.key_record;
+    entry.set_duration_seconds(gang_.seconds + decision_.chain.seconds);
+    int64_t peak_memory_bytes = 0;
+    double cpu_seconds = 0;
+    for (const RankResult& rank : gang_.rank) {
+      peak_memory_bytes += rank.peak_memory_bytes;
+      cpu_seconds += rank.cpu_seconds;
+    }
+    entry.set_peak_memory_bytes(peak_memory_bytes);
+    entry.set_cpu_seconds(cpu_seconds);
+    entry.set_run_id(context_.run_id);
+    entry.set_boot_id(context_.boot_id);
+    entry.set_kind(stage_.kind);
+    if (gate_failed_) {
+      entry.set_gate_failed(true);
+      entry.set_gate_message(result_.log_tail.empty() ? "a gate does not hold" : result_.log_tail.back());
+    }
+    if (is_chain) RETURN_IF_ERROR(RecordCompleted(entry));
+    RETURN_IF_ERROR(store_.cache->Put(decision_.key, entry, stage_.name));
+    result_.outcome = gate_failed_ ? AttemptResult::Outcome::kGateFailed : AttemptResult::Outcome::kComplete;
+    return absl::OkStatus();
+  }
+
+  absl::Status CheckEndOfChain() const {
+    if (step_ == stage_.train_steps->total_steps && state_.has_digest()) return absl::OkStatus();
+    return absl::InternalError(absl::StrCat("ended with status 0, but its last checkpoint is of step ", step_, " of ",
+                                            stage_.train_steps->total_steps));
+  }
+
+  // So that another budget that ends at this state finds what is made at its end.
+  absl::Status RecordCompleted(const ActionEntry& entry) {
+    SegmentEntry end;
+    end.set_parent(state_.digest());
+    end.set_first(step_);
+    end.set_last(step_);
+    *end.mutable_state() = state_;
+    *end.mutable_completed() = entry;
+    end.mutable_completed()->clear_key();
+    end.mutable_completed()->clear_curve();
+    end.set_boot_id(context_.boot_id);
+    end.set_run_id(context_.run_id);
+    return store_.cache->PutSegment(*decision_.chain_key, end, stage_.name);
+  }
+
+  const RunContext& context_;
+  Store& store_;
+  const ResolvedStage& stage_;
+  const Decision& decision_;
+  const std::vector<const ActionEntry*>& producer_;
+  const int attempt_;
+  const ReportSink& report_;
+  const std::string work_;
+  const int cpus_;
+  absl::Duration time_limit_ = absl::InfiniteDuration();
+
+  AttemptResult result_;
+  std::vector<Tree> inputs_;
+  EventCollector collector_;
+  GangResult gang_;
+  bool gate_failed_ = false;
+
+  // Training: the last state that was taken, and why the chain cannot go on.
+  int64_t step_ = 0;
+  OutputTree state_;
+  absl::Time segment_started_;
+  absl::Status chain_failure_;
+};
+
+}  // namespace
+
+int CpusOf(const ResolvedStage& stage, int jobs) {
+  int cpus = stage.ranks * std::max(1, stage.threads_per_rank);
+  if (stage.kind == "train" && stage.threads_per_rank == 0) cpus = std::max(cpus, jobs);
+  if (stage.execution.has_cpus()) cpus = stage.execution.cpus();
+  return std::clamp(cpus, 1, std::max(1, jobs));
+}
+
+AttemptResult RunAttempt(const RunContext& context, int stage_index, const Decision& decision,
+                         const std::vector<const ActionEntry*>& producer, int attempt, const ReportSink& report) {
+  return Attempt(context, stage_index, decision, producer, attempt, report).Run();
+}
+
+}  // namespace millrace
