@@ -107,10 +107,10 @@ std::function<absl::Status(Arguments&, const std::string&)> Count(int Arguments:
   };
 }
 
-constexpr char kLoads[] = " run check plan explain reproduce expect ";
+constexpr char kLoads[] = " run check plan explain reproduce expect lock ";
 constexpr char kRuns[] = " run reproduce expect ";
 constexpr char kPast[] = " status logs show report explain ";
-constexpr char kPrints[] = " run check plan explain status show gc reproduce expect ";
+constexpr char kPrints[] = " run check plan explain status gc reproduce expect ";
 
 const std::vector<Flag>& Flags() {
   static const auto& flags = *new std::vector<Flag>{
@@ -149,14 +149,14 @@ const std::vector<Flag>& Flags() {
       {"follow", "", " logs ", "go on printing until the stage has ended", Yes(&Arguments::follow)},
       {"rank", "N", " logs ", "the process of a training stage whose log is meant; 0", Count(&Arguments::rank, 0)},
       {"dropped", "", " show ", "examples of what the stage dropped, with reasons", Yes(&Arguments::dropped)},
-      {"head", "N", " show ", "how many documents, sequences or rows to show; 5", Count(&Arguments::head, 1)},
+      {"head", "N", " show ", "how many documents, sequences or rows to show", Count(&Arguments::head, 1)},
       {"output", "FILE", " report ", "where to write", Text(&Arguments::output)},
       {"max-size", "SIZE", " gc ", "bytes that may stay; 20GiB",
        [](Arguments& arguments, const std::string& value) {
          ASSIGN_OR_RETURN(arguments.max_size_bytes, ParseBytes(value));
          return absl::OkStatus();
        }},
-      {"max-age", "DURATION", " gc ", "remove what was not used for this long; 30d",
+      {"max-age", "DURATION", " gc ", "remove logs of runs that are older; 30d",
        [](Arguments& arguments, const std::string& value) {
          ASSIGN_OR_RETURN(arguments.max_age_seconds, ParseDurationSeconds(value));
          return absl::OkStatus();

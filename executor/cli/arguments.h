@@ -35,7 +35,7 @@ struct Arguments {
   std::string run;     // id of a past run
   std::string output;  // file to write
   bool all = false, dropped = false, follow = false, resolved = false, update = false, dry_run = false;
-  int head = 5;
+  int head = 0;  // 0: as many as suits what is shown
   int rank = 0;
   int64_t max_size_bytes = int64_t{20} << 30;
   double max_age_seconds = 30 * 86400.0;

@@ -146,6 +146,9 @@ void ProgressDisplay::Tick() {
   std::lock_guard<std::mutex> lock(mutex_);
   if (finished_) return;
   const int64_t now = options_.now_micros();
+  if (const std::string note = options_.take_note ? options_.take_note() : ""; !note.empty()) {
+    Print(absl::StrCat("  ", Styled("note  ", "yellow", options_.color), "  ", note));
+  }
   if (options_.mode == ProgressMode::kPlain) {
     for (auto name = unannounced_.begin(); name != unannounced_.end();) {
       const StageView* stage = model_.Find(*name);

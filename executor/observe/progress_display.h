@@ -34,6 +34,7 @@ struct ProgressOptions {
   std::string header;                            // printed before the first stage that runs
   std::string runs_folder;                       // holds the run's folder, for paths of logs
   std::function<std::string(const std::string& stage)> rerun_command;  // the command that runs just this stage
+  std::function<std::string()> take_note;  // asked at each tick; what it returns, unless empty, is printed
   double heartbeat_seconds = 30;
 };
 

@@ -1,0 +1,118 @@
+// The `millrace` program: which verb, with what, where.
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <ctime>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "base/file.h"
+#include "executor/cli/arguments.h"
+#include "executor/cli/command.h"
+#include "executor/cli/paths.h"
+#include "executor/observe/terminal.h"
+
+namespace millrace {
+namespace {
+
+const char* GetEnv(const char* name) { return std::getenv(name); }
+
+struct VerbEntry {
+  const char* name;
+  int (*run)(CommandContext&);
+  bool needs_file;
+  int operands;              // behind FILE
+  const char* operand_name;  // of the one
+};
+
+constexpr VerbEntry kVerbs[] = {
+    {"run", RunVerb, true, 0, ""},
+    {"check", CheckVerb, true, 0, ""},
+    {"plan", PlanVerb, true, 0, ""},
+    {"explain", ExplainVerb, true, 1, "STAGE"},
+    {"status", StatusVerb, false, 0, ""},
+    {"logs", LogsVerb, false, 1, "STAGE"},
+    {"show", ShowVerb, false, 1, "ARTIFACT"},
+    {"report", ReportVerb, false, 0, ""},
+    {"gc", GcVerb, false, 0, ""},
+    {"lock", LockVerb, true, 0, ""},
+    {"reproduce", ReproduceVerb, true, 0, ""},
+    {"expect", ExpectVerb, true, 0, ""},
+};
+
+int BadUsage(const Arguments& arguments, const std::string& what) {
+  return ReportError(absl::InvalidArgumentError(absl::StrCat(
+      what, "\n  fix: millrace ", arguments.verb_given ? absl::StrCat(arguments.verb, " ") : "", "--help")));
+}
+
+absl::Status ReadManifest(CommandContext& context) {
+  if (context.paths.manifest.empty()) return absl::OkStatus();
+  absl::StatusOr<std::string> json = ReadFile(context.paths.manifest);
+  if (!json.ok()) return json.status();
+  absl::StatusOr<ToolManifest> manifest = ToolManifest::Parse(*json, context.paths.runfiles);
+  if (!manifest.ok()) return manifest.status();
+  context.manifest = *std::move(manifest);
+  return absl::OkStatus();
+}
+
+int Main(int argc, char** argv) {
+  CommandContext context;
+  struct timespec now;
+  ::clock_gettime(CLOCK_MONOTONIC, &now);
+  context.started = now.tv_sec + now.tv_nsec * 1e-9;
+  context.program = argc > 0 ? argv[0] : "millrace";
+
+  const std::vector<std::string> words(argv + std::min(argc, 1), argv + argc);
+  absl::StatusOr<Arguments> parsed = ParseArguments(words);
+  if (!parsed.ok()) return ReportError(parsed.status());
+  context.arguments = *std::move(parsed);
+  Arguments& arguments = context.arguments;
+  if (arguments.version) {
+    Print(absl::StrCat("millrace ", kVersion, "\n"));
+    return kExitOk;
+  }
+  if (arguments.help || (words.empty())) {
+    Print(HelpText(arguments.verb_given ? arguments.verb : ""));
+    return arguments.help ? kExitOk : kExitBadInput;
+  }
+
+  const VerbEntry* verb = nullptr;
+  for (const VerbEntry& entry : kVerbs) {
+    if (arguments.verb == entry.name) verb = &entry;
+  }
+  // FILE is the first operand, unless the launcher named it.
+  std::string file = arguments.pipeline;
+  std::vector<std::string>& operands = arguments.operands;
+  if (file.empty() && !operands.empty() && (verb->needs_file || LooksLikeFile(operands[0], GetEnv))) {
+    file = operands[0];
+    operands.erase(operands.begin());
+  }
+  if (verb->needs_file && file.empty())
+    return BadUsage(arguments, absl::StrCat(arguments.verb, " needs a pipeline FILE"));
+  if (operands.size() < verb->operands)
+    return BadUsage(arguments, absl::StrCat(arguments.verb, " needs ", verb->operand_name));
+  if (operands.size() > verb->operands) {
+    return BadUsage(arguments,
+                    absl::StrCat("\"", operands[verb->operands], "\": `", arguments.verb, "` takes ",
+                                 verb->operands == 0 ? "no more" : absl::StrCat("one ", verb->operand_name)));
+  }
+
+  absl::StatusOr<Paths> paths = FindPaths(arguments, file, context.program, GetEnv);
+  if (!paths.ok()) return ReportError(paths.status());
+  context.paths = *std::move(paths);
+  if (const absl::Status status = ReadManifest(context); !status.ok()) return ReportError(status);
+  const absl::StatusOr<bool> color = ChooseColor(arguments.color, ::isatty(STDOUT_FILENO) != 0, GetEnv);
+  if (!color.ok()) return ReportError(color.status());
+  context.color = *color;
+  const int exit_status = verb->run(context);
+  std::fflush(stdout);
+  return exit_status;
+}
+
+}  // namespace
+}  // namespace millrace
+
+int main(int argc, char** argv) { return millrace::Main(argc, argv); }

@@ -1,0 +1,253 @@
+// `plan`: what is cached, what would run and why; with a cluster, what training takes there.
+#include <algorithm>
+#include <cmath>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "base/quantity.h"
+#include "executor/cli/command.h"
+#include "executor/graph/load.h"
+#include "executor/observe/display_width.h"
+#include "executor/observe/progress_view.h"
+#include "pipelines/schema/pack.pb.h"
+#include "pipelines/schema/train.pb.h"
+#include "trainer/arch/model_config.h"
+#include "trainer/plan/planner.h"
+
+namespace millrace {
+namespace {
+
+const char* StatusName(StagePlan::Status status) {
+  switch (status) {
+    case StagePlan::Status::kCached:
+      return "cached";
+    case StagePlan::Status::kRun:
+      return "run";
+    case StagePlan::Status::kBlocked:
+      return "blocked";
+  }
+  return "";
+}
+
+int64_t BytesOf(const StagePlan& plan) {
+  int64_t bytes = 0;
+  if (!plan.entry) return bytes;
+  for (const OutputTree& output : plan.entry->output()) bytes += output.size_bytes();
+  return bytes;
+}
+
+// Length of the sequences that a training stage reads: of the `pack` stage behind its data.
+int64_t SequenceLengthOf(const ResolvedPipeline& pipeline, const ResolvedStage& stage) {
+  for (const StageEdge& edge : stage.edges) {
+    const ResolvedStage& producer = pipeline.stages[edge.producer];
+    if (edge.artifact != SHARDS && edge.artifact != MIXTURE) continue;
+    if (producer.kind == "pack") return static_cast<const Pack&>(*producer.parameters).sequence_length();
+    if (const int64_t length = SequenceLengthOf(pipeline, producer); length > 0) return length;
+  }
+  return 0;
+}
+
+absl::StatusOr<std::vector<std::pair<std::string, trainer::Plan>>> TrainingPlans(const ResolvedPipeline& pipeline,
+                                                                                 const Cluster& cluster) {
+  std::vector<std::pair<std::string, trainer::Plan>> plans;
+  for (const ResolvedStage& stage : pipeline.stages) {
+    if (stage.kind != "train") continue;
+    trainer::PlanRequest request;
+    request.train = static_cast<const Train&>(*stage.parameters);
+    absl::StatusOr<trainer::ModelConfig> model = trainer::ModelConfigFromProto(request.train.model());
+    if (!model.ok()) return model.status();
+    request.model = *model;
+    request.sequence_length = SequenceLengthOf(pipeline, stage);
+    request.cluster = cluster;
+    request.gradient_bytes = pipeline.reproducibility.gradient_sum() == Reproducibility::INT64 ? 8 : 4;
+    absl::StatusOr<trainer::Plan> plan = trainer::MakePlan(request);
+    if (!plan.ok()) return plan.status();
+    plans.emplace_back(stage.name, *std::move(plan));
+  }
+  return plans;
+}
+
+Json JsonOf(const trainer::Plan& plan) {
+  Json json;
+  json["parameters"] = plan.parameters;
+  json["tokens"] = plan.tokens;
+  json["steps"] = plan.total_steps;
+  json["memory_limit_bytes"] = plan.memory_limit_bytes;
+  json["fits"] = plan.fits();
+  json["sensible"] = plan.sensible();
+  const auto candidate = [](const trainer::Candidate& one) {
+    Json row;
+    row["layout"] = trainer::LayoutName(one.layout);
+    row["micro_batch"] = one.layout.micro_batch;
+    row["memory_bytes"] = one.memory.total();
+    row["weights_bytes"] = one.memory.weights;
+    row["gradients_bytes"] = one.memory.gradients;
+    row["optimizer_bytes"] = one.memory.optimizer;
+    row["activations_bytes"] = one.memory.activations;
+    row["spare_bytes"] = one.spare_bytes;
+    row["fits"] = one.fit == trainer::Fit::kYes;
+    row["tokens_per_second"] = one.tokens_per_second;
+    row["seconds"] = one.total_seconds;
+    return row;
+  };
+  for (const trainer::Candidate& row : plan.rows) json["layouts"].push_back(candidate(row));
+  if (plan.chosen) json["chosen"] = candidate(*plan.chosen);
+  if (plan.nearest) json["nearest_that_fits"] = candidate(*plan.nearest);
+  json["gpu_hours"] = plan.gpu_hours;
+  json["node_hours"] = plan.node_hours;
+  if (plan.cost > 0) json["cost"] = plan.cost;
+  if (!plan.refusal.empty()) json["refusal"] = plan.refusal;
+  return json;
+}
+
+Json JsonOf(const ResolvedPipeline& pipeline, const std::vector<StagePlan>& plans) {
+  Json json;
+  json["pipeline"] = pipeline.name;
+  json["profile"] = pipeline.profile;
+  json["stages"] = Json::array();
+  for (size_t i = 0; i < plans.size(); ++i) {
+    const StagePlan& plan = plans[i];
+    const ResolvedStage& stage = pipeline.stages[i];
+    Json one;
+    one["name"] = stage.name;
+    one["kind"] = stage.kind;
+    one["status"] = StatusName(plan.status);
+    one["key"] = plan.key ? Json(*plan.key) : Json(nullptr);
+    one["reason"] = plan.reason;
+    if (plan.expected_seconds > 0) one["expected_seconds"] = plan.expected_seconds;
+    Json action;
+    action["key"] = one["key"];
+    action["status"] = one["status"];
+    if (stage.train_steps) {
+      action["first_step"] = plan.resume_step + 1;
+      action["last_step"] = stage.train_steps->total_steps;
+      if (!plan.prefix_reason.empty()) action["prefix_reason"] = plan.prefix_reason;
+    }
+    one["actions"] = Json::array({action});
+    std::vector<std::string> needs;
+    for (const StageEdge& edge : stage.edges) needs.push_back(pipeline.stages[edge.producer].name);
+    std::sort(needs.begin(), needs.end());
+    needs.erase(std::unique(needs.begin(), needs.end()), needs.end());
+    one["needs"] = needs;
+    if (plan.entry) {
+      for (const OutputTree& output : plan.entry->output()) one["outputs"][output.name()] = output.digest();
+      one["bytes"] = BytesOf(plan);
+    }
+    json["stages"].push_back(std::move(one));
+  }
+  json["unchecked"] = pipeline.unchecked;
+  return json;
+}
+
+// A line for each stage. Cached ones in a row are one line, unless --all.
+std::string TextOf(const CommandContext& context, const ResolvedPipeline& pipeline,
+                   const std::vector<StagePlan>& plans) {
+  int name_columns = 0, counts[3] = {};
+  double seconds = 0;
+  bool unknown = false;
+  int64_t cached_bytes = 0;
+  for (size_t i = 0; i < plans.size(); ++i) {
+    name_columns = std::max(name_columns, std::min(32, DisplayWidth(pipeline.stages[i].name)));
+    ++counts[static_cast<int>(plans[i].status)];
+    if (plans[i].status == StagePlan::Status::kCached) {
+      cached_bytes += BytesOf(plans[i]);
+    } else {
+      // Of a chain only the steps that are not recorded yet.
+      const double left =
+          plans[i].total_steps > 0 ? 1 - static_cast<double>(plans[i].resume_step) / plans[i].total_steps : 1;
+      seconds += plans[i].expected_seconds * left;
+      unknown = unknown || plans[i].expected_seconds <= 0;
+    }
+  }
+  std::string text = absl::StrCat(PipelineTitle(context, pipeline), ": ", FactsLine(pipeline), "\n");
+  std::vector<std::string> cached;
+  const auto flush = [&] {
+    if (cached.empty()) return;
+    ViewOptions view;
+    view.width = 118;
+    view.color = context.color;
+    absl::StrAppend(&text, CachedLine(cached, view), "\n");
+    cached.clear();
+  };
+  for (size_t i = 0; i < plans.size(); ++i) {
+    const StagePlan& plan = plans[i];
+    const std::string& name = pipeline.stages[i].name;
+    if (plan.status == StagePlan::Status::kCached && !context.arguments.all) {
+      cached.push_back(name);
+      continue;
+    }
+    flush();
+    const bool run = plan.status == StagePlan::Status::kRun;
+    const char* word = plan.status == StagePlan::Status::kCached ? "cached" : run ? "run   " : "wait  ";
+    absl::StrAppend(&text, "  ", Styled(word, run ? "green" : "dim", context.color), "  ", PadRight(name, name_columns),
+                    "  ");
+    std::string time = plan.expected_seconds > 0 ? absl::StrCat("about ", FormatSeconds(plan.expected_seconds)) : "";
+    if (plan.status == StagePlan::Status::kCached) time = FormatBytes(BytesOf(plan));
+    absl::StrAppend(&text, PadRight(time, 17), " ", plan.reason);
+    if (run && plan.total_steps > 0) {
+      absl::StrAppend(&text, plan.resume_step > 0
+                                 ? absl::StrCat("; goes on from step ", FormatGrouped(plan.resume_step), " of ",
+                                                FormatGrouped(plan.total_steps))
+                                 : absl::StrCat("; ", FormatGrouped(plan.total_steps), " steps"));
+      if (!plan.prefix_reason.empty()) absl::StrAppend(&text, " (", plan.prefix_reason, ")");
+    }
+    absl::StrAppend(&text, "\n");
+  }
+  flush();
+  absl::StrAppend(&text, counts[0], " cached (", FormatBytes(cached_bytes), "), ", counts[1], " to run, ", counts[2],
+                  " wait");
+  if (counts[1] + counts[2] > 0) {
+    absl::StrAppend(&text, seconds > 0 ? absl::StrCat("; about ", FormatSeconds(seconds), " of stages' time") : "",
+                    unknown ? (seconds > 0 ? ", and those that never ran here" : "; how long is not known yet") : "");
+  }
+  absl::StrAppend(&text, ".\n");
+  if (!pipeline.unchecked.empty()) {
+    absl::StrAppend(&text, "not looked at here:\n  ", absl::StrJoin(pipeline.unchecked, "\n  "), "\n");
+  }
+  return text;
+}
+
+}  // namespace
+
+int PlanVerb(CommandContext& context) {
+  const absl::StatusOr<std::vector<Cluster>> clusters = LoadClusters(context);
+  if (!clusters.ok()) return kExitBadInput;
+  const absl::optional<Cluster> cluster = clusters->empty() ? absl::optional<Cluster>() : clusters->front();
+  const absl::StatusOr<ResolvedPipeline> pipeline = Load(context, cluster);
+  if (!pipeline.ok()) return kExitBadInput;
+  if (context.arguments.resolved) {
+    Print(pipeline->text);
+    return kExitOk;
+  }
+  absl::StatusOr<std::unique_ptr<Engine>> engine = Engine::Create(EngineOptionsOf(context), &ManifestOf(context));
+  if (!engine.ok()) return ReportMachineError(engine.status());
+  const absl::StatusOr<std::vector<StagePlan>> plans = (*engine)->Plan(*pipeline);
+  if (!plans.ok()) return ReportError(plans.status());
+
+  std::vector<std::pair<std::string, trainer::Plan>> training;
+  if (cluster) {
+    absl::StatusOr<std::vector<std::pair<std::string, trainer::Plan>>> made = TrainingPlans(*pipeline, *cluster);
+    if (!made.ok()) return ReportError(made.status());
+    training = *std::move(made);
+  }
+  Diagnostics not_runnable;
+  CheckRunnable(*pipeline, not_runnable);
+  if (context.arguments.json) {
+    Json json = JsonOf(*pipeline, *plans);
+    for (const auto& [stage, plan] : training) json["training"][stage] = JsonOf(plan);
+    json["runnable"] = !not_runnable.has_errors();
+    PrintJson(json);
+    return kExitOk;
+  }
+  Print(TextOf(context, *pipeline, *plans));
+  for (const auto& [stage, plan] : training) {
+    Print(absl::StrCat("\n", Styled(stage, "bold", context.color), " on ", cluster->name(), "  ",
+                       trainer::FormatPlan(plan)));
+  }
+  if (not_runnable.has_errors()) {
+    Print(absl::StrCat("\n`run` refuses (exit status 2):\n", not_runnable.ToString()));
+  }
+  return kExitOk;
+}
+
+}  // namespace millrace

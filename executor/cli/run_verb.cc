@@ -1,0 +1,101 @@
+// `run`, `gc` and `lock`.
+#include <sys/stat.h>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+#include "base/file.h"
+#include "base/quantity.h"
+#include "executor/cli/command.h"
+#include "executor/cli/live_run.h"
+#include "executor/cli/past_runs.h"
+#include "executor/cli/results.h"
+#include "executor/graph/load.h"
+
+namespace millrace {
+
+int RunVerb(CommandContext& context) {
+  const absl::StatusOr<ResolvedPipeline> pipeline = Load(context);
+  if (!pipeline.ok()) return kExitBadInput;
+  Diagnostics diagnostics;
+  CheckRunnable(*pipeline, diagnostics);
+  if (diagnostics.has_errors()) {
+    PrintDiagnostics(context, diagnostics);
+    return kExitBadInput;
+  }
+  int exit_status = 0;
+  absl::StatusOr<LiveRun> run =
+      RunLive(context, *pipeline, EngineOptionsOf(context),
+              absl::StrCat(PipelineTitle(context, *pipeline), ": ", FactsLine(*pipeline)), exit_status);
+  if (!run.ok()) return exit_status;
+
+  const std::string folder = JoinPath(context.paths.out, pipeline->name);
+  std::string report = JoinPath(folder, "report.html");
+  bool changed = false;
+  absl::Status status = ExposeResults(*run->engine, *pipeline, run->result.entries,
+                                      exit_status == 0 && context.arguments.only.empty(), folder, changed);
+  if (status.ok() && (changed || run->something_ran || !FileExists(report))) {
+    status = WriteReport(run->model, PipelineFacts(*pipeline), context.paths.home, report);
+  }
+  if (!status.ok()) {
+    // The results are in the cache all the same.
+    exit_status = std::max(exit_status, ReportMachineError(status));
+    report.clear();
+  }
+  if (context.arguments.json) {
+    PrintJson(RunJson(context, *run, report));
+  } else {
+    Print(RunSummary(context, *pipeline, *run, report));
+  }
+  return exit_status;
+}
+
+int GcVerb(CommandContext& context) {
+  absl::StatusOr<std::unique_ptr<Engine>> engine = Engine::Create(EngineOptionsOf(context), &ManifestOf(context));
+  if (!engine.ok()) return ReportMachineError(engine.status());
+  const absl::StatusOr<GcReport> report =
+      (*engine)->CollectGarbage(context.arguments.max_size_bytes, context.arguments.dry_run);
+  if (!report.ok()) return ReportMachineError(report.status());
+  // Logs of old runs; the last one stays, and so do those that have not ended.
+  int removed = 0;
+  const absl::Time oldest = absl::Now() - absl::Seconds(context.arguments.max_age_seconds);
+  const std::vector<std::string> ids = RunIds(context.paths.home);
+  for (size_t i = 1; i < ids.size(); ++i) {
+    const std::string folder = absl::StrCat(context.paths.home, "/runs/", ids[i]);
+    struct stat info;
+    if (::stat((folder + "/events.log").c_str(), &info) != 0 || absl::FromTimeT(info.st_mtime) >= oldest) continue;
+    ++removed;
+    if (!context.arguments.dry_run) RemoveTree(folder).IgnoreError();
+  }
+  if (context.arguments.json) {
+    Json json;
+    json["dry_run"] = context.arguments.dry_run;
+    json["bytes_before"] = report->bytes_before;
+    json["bytes_freed"] = report->bytes_freed;
+    json["entries_kept"] = report->entries_kept;
+    json["entries_without_bytes"] = report->entries_without_bytes;
+    json["runs_removed"] = removed;
+    PrintJson(json);
+    return kExitOk;
+  }
+  const char* would = context.arguments.dry_run ? "would be " : "";
+  Print(absl::StrCat(FormatBytes(report->bytes_freed), " of ", FormatBytes(report->bytes_before), " ", would, "freed; ",
+                     FormatGrouped(report->entries_kept), " results kept, ",
+                     FormatGrouped(report->entries_without_bytes), " known without their bytes; logs of ", removed,
+                     removed == 1 ? " old run " : " old runs ", would, "removed.\n"));
+  return kExitOk;
+}
+
+int LockVerb(CommandContext& context) {
+  const absl::StatusOr<ResolvedPipeline> pipeline = Load(context);
+  if (!pipeline.ok()) return kExitBadInput;
+  absl::StatusOr<std::unique_ptr<Engine>> engine = Engine::Create(EngineOptionsOf(context), &ManifestOf(context));
+  if (!engine.ok()) return ReportMachineError(engine.status());
+  const absl::StatusOr<std::vector<std::string>> written = (*engine)->WriteLocks(*pipeline);
+  if (!written.ok()) return ReportError(written.status());
+  for (const std::string& path : *written) Print(absl::StrCat(context.paths.Shown(path), "\n"));
+  if (written->empty()) Print("no input of this pipeline names a lock file (`lock` of its files).\n");
+  return kExitOk;
+}
+
+}  // namespace millrace
