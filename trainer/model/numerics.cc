@@ -4,17 +4,18 @@
 
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
 
 namespace millrace::trainer {
 
 void EnsureNumericsEnvironment(char** argv) {
   constexpr const char* kVariables[][2] = {
-      {"MKL_CBWR", "AVX2,STRICT"}, {"ATEN_CPU_CAPABILITY", "avx2"}, {"ONEDNN_MAX_CPU_ISA", "AVX2"}};
+      {"MKL_CBWR", "AVX2,STRICT"},
+                                           {"ATEN_CPU_CAPABILITY", "avx2"},
+                                           {"ONEDNN_MAX_CPU_ISA", "AVX2"},
+                                           {"OMP_WAIT_POLICY", "passive"}};
   bool changed = false;
   for (const auto& [name, value] : kVariables) {
-    const char* present = std::getenv(name);
-    if (present != nullptr && std::strcmp(present, value) == 0) continue;
+    if (std::getenv(name) != nullptr) continue;
     ::setenv(name, value, 1);
     changed = true;
   }

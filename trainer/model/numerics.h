@@ -5,8 +5,10 @@
 
 namespace millrace::trainer {
 
-// First in main(): where MKL_CBWR=AVX2,STRICT, ATEN_CPU_CAPABILITY=avx2 or ONEDNN_MAX_CPU_ISA=AVX2 is not set, sets
-// them and starts the program again (LibTorch may read them while it is loaded). Returns where all are set.
+// First in main(): sets those of MKL_CBWR=AVX2,STRICT, ATEN_CPU_CAPABILITY=avx2 and ONEDNN_MAX_CPU_ISA=AVX2 that the
+// environment does not have, and starts the program again (LibTorch may read them while it is loaded). Returns where all
+// are there. OMP_WAIT_POLICY=passive changes no bit: threads that wait for others leave the processor to whoever needs
+// it, which on a busy machine is several times faster.
 void EnsureNumericsEnvironment(char** argv);
 
 }  // namespace millrace::trainer
