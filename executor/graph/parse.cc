@@ -432,7 +432,11 @@ class Parser {
   }
 
   bool ReadString(const FieldFacts& field, Place place, const Token& token, bool minus, Value& value) {
-    if (token.kind != Token::Kind::kString) {
+    if (token.kind != Token::Kind::kString || minus) {
+      if (token.kind == Token::Kind::kString) {
+        WrongType(field, place, absl::StrCat("`-", token.text, "`"), absl::StrCat(field.name, ": ", token.text));
+        return false;
+      }
       const std::string written = absl::StrCat(absl::string_view(minus ? "-" : ""), token.text);
       WrongType(field, place, absl::StrCat("`", written, "`"), absl::StrCat(field.name, ": \"", written, "\""));
       return false;
@@ -503,15 +507,13 @@ class Parser {
       good = lower == "inf" || lower == "infinity";
       number = std::numeric_limits<double>::infinity();
     } else if (good) {
+      // Decimal only; with a leading zero it would be octal.
       absl::string_view digits = token.text;
-      uint64_t whole = 0;
-      if (ReadNatural(digits, whole) && !absl::StrContains(digits, '.')) {
-        number = static_cast<double>(whole);
-      } else {
-        const bool hex = absl::StartsWithIgnoreCase(digits, "0x");
-        if (!hex) absl::ConsumeSuffix(&digits, "f");
-        good = !hex && absl::SimpleAtod(digits, &number);
-      }
+      const bool based = digits.size() > 1 && digits[0] == '0' &&
+                         (absl::ascii_isalnum(digits[1]) && digits[1] != 'e' && digits[1] != 'E' && digits[1] != 'f' &&
+                          digits[1] != 'F');
+      absl::ConsumeSuffix(&digits, "f") || absl::ConsumeSuffix(&digits, "F");
+      good = !based && absl::SimpleAtod(digits, &number);
     }
     if (!good) {
       std::string fix;
