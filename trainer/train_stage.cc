@@ -22,6 +22,7 @@
 #include "trainer/arch/model_config.h"
 #include "trainer/checkpoint/checkpoint.h"
 #include "trainer/comm/gloo_comm.h"
+#include "trainer/comm/shared_memory_comm.h"
 #include "trainer/model/model.h"
 #include "trainer/runtime/batch_leaf_source.h"
 #include "trainer/runtime/publish.h"
@@ -302,7 +303,9 @@ absl::StatusOr<std::unique_ptr<Comm>> JoinGang(const Stage& stage) {
         absl::StrCat("MILLRACE_COLLECTIVE_TIMEOUT_SECONDS is \"", timeout, "\", not a number of seconds above 0"));
   }
   options.timeout = absl::Seconds(seconds);
-  return NewGlooComm(options);
+  ASSIGN_OR_RETURN(std::unique_ptr<Comm> comm, NewGlooComm(options));
+  if (EnvironmentOr("MILLRACE_SHARED_MEMORY", "1") == "0") return comm;
+  return NewSharedMemoryComm(std::move(comm));
 }
 
 absl::Status RunTrain(Stage& stage, const Train& parameters, Comm& comm, const std::function<bool()>& interrupted) {

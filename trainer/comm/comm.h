@@ -1,12 +1,16 @@
 // Collectives between the ranks of a gang. One narrow interface; GlooComm (gloo_comm.h) is the one that jobs run on,
-// ThreadComm and ScriptedComm are for tests, SingleComm for one rank.
+// SharedMemoryComm makes it quicker within a host, ThreadComm and ScriptedComm are for tests, SingleComm is for one
+// rank.
 #ifndef MILLRACE_TRAINER_COMM_COMM_H_
 #define MILLRACE_TRAINER_COMM_COMM_H_
 
 #include <cstdint>
+#include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 
@@ -35,6 +39,16 @@ class Comm {
   virtual absl::Status Broadcast(absl::Span<uint8_t> bytes, int root, absl::string_view what) = 0;
   // Returns when all ranks have called it.
   virtual absl::Status Barrier(absl::string_view what) = 0;
+
+  // Memory for values that will be summed often, at a multiple of 64; it lives as long as the comm. Some comms are
+  // quicker on it. A collective: all ranks ask for the same sizes. ResourceExhausted: there is no memory.
+  virtual absl::StatusOr<void*> Allocate(int64_t size_bytes);
+
+ private:
+  struct Free {
+    void operator()(void* memory) const;
+  };
+  std::vector<std::unique_ptr<void, Free>> allocated_;
 };
 
 // `status` with "rank 0 of 2: all-reduce of gradients, bucket 0: " before its message.

@@ -1,6 +1,5 @@
 #include "trainer/comm/thread_comm.h"
 
-
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "trainer/comm/conformance.h"

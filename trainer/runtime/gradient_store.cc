@@ -3,12 +3,10 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
-#include <cstdlib>
-#include <cstring>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "base/check.h"
+#include "base/status_macros.h"
 #include "trainer/model/parallel.h"
 #include "trainer/optim/norm.h"
 #include "trainer/runtime/fixed_point.h"
@@ -20,7 +18,14 @@ constexpr int64_t kGrainBlocks = 8;
 
 }  // namespace
 
-void GradientStore::Free::operator()(void* memory) const { std::free(memory); }
+absl::StatusOr<GradientStore> GradientStore::New(const Schedule& schedule, std::vector<int64_t> elements,
+                                                 GradientSum mode, Comm& comm) {
+  GradientStore store(schedule, std::move(elements), mode);
+  ASSIGN_OR_RETURN(void* memory, comm.Allocate(store.size_bytes_));
+  store.integers_ = static_cast<int64_t*>(memory);
+  store.floats_ = static_cast<float*>(memory);
+  return store;
+}
 
 GradientStore::GradientStore(const Schedule& schedule, std::vector<int64_t> elements, GradientSum mode)
     : num_leaves_(schedule.num_leaves),
@@ -47,11 +52,7 @@ GradientStore::GradientStore(const Schedule& schedule, std::vector<int64_t> elem
     piece.elements = offset - piece.begin;
     buckets_.push_back(piece);
   }
-  const size_t bytes = (offset * (integer_ ? 8 : 4) + 63) / 64 * 64;
-  memory_.reset(std::aligned_alloc(64, std::max<size_t>(bytes, 64)));
-  MILLRACE_CHECK(memory_ != nullptr);
-  integers_ = static_cast<int64_t*>(memory_.get());
-  floats_ = static_cast<float*>(memory_.get());
+  size_bytes_ = offset * (integer_ ? 8 : 4);
 }
 
 absl::Span<int64_t> GradientStore::report() {
@@ -65,9 +66,13 @@ void GradientStore::Zero(const Unit& unit) {
     std::fill(report().begin(), report().end(), 0);
     return;
   }
-  const int64_t width = integer_ ? 8 : 4;
-  for (const int t : unit.tensors)
-    std::memset(static_cast<char*>(memory_.get()) + offset_of_tensor_[t] * width, 0, elements_[t] * width);
+  for (const int t : unit.tensors) {
+    if (integer_) {
+      std::fill_n(integers_ + offset_of_tensor_[t], elements_[t], 0);
+    } else {
+      std::fill_n(floats_ + offset_of_tensor_[t], elements_[t], 0.0f);
+    }
+  }
 }
 
 bool GradientStore::Accumulate(int tensor, const float* gradient, bool overwrite) {

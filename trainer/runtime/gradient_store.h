@@ -5,10 +5,10 @@
 #define MILLRACE_TRAINER_RUNTIME_GRADIENT_STORE_H_
 
 #include <cstdint>
-#include <memory>
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "trainer/comm/comm.h"
 #include "trainer/optim/norm.h"
@@ -24,8 +24,10 @@ inline constexpr int64_t kGradientBlock = kNormBlock;
 // Not thread-safe, but for AllReduce of one bucket beside Accumulate into another.
 class GradientStore {
  public:
-  // `elements` of each tensor of the schedule's input.
-  GradientStore(const Schedule& schedule, std::vector<int64_t> elements, GradientSum mode);
+  // `elements` of each tensor of the schedule's input. The memory is the comm's, which must outlive the store.
+  // Errors: Comm::Allocate's.
+  static absl::StatusOr<GradientStore> New(const Schedule& schedule, std::vector<int64_t> elements, GradientSum mode,
+                                           Comm& comm);
 
   absl::Span<int64_t> report();
   void Zero(const Unit& unit);
@@ -40,23 +42,22 @@ class GradientStore {
   const float* MeanBlock(int tensor, int64_t block) const;
 
  private:
-  struct Free {
-    void operator()(void* memory) const;
-  };
+  GradientStore(const Schedule& schedule, std::vector<int64_t> elements, GradientSum mode);
+
   struct Piece {  // of a bucket
     int64_t begin = 0;
     int64_t elements = 0;
   };
 
-  const int64_t num_leaves_;
-  const bool integer_;
-  const std::vector<int64_t> elements_;
+  int64_t num_leaves_;
+  bool integer_;
+  std::vector<int64_t> elements_;
   std::vector<int64_t> offset_of_tensor_;
   std::vector<Piece> buckets_;
   std::vector<int64_t> report_;  // with float32 sums, where it is apart
   int64_t report_offset_ = 0;    // with int64 sums
-  std::unique_ptr<void, Free> memory_;
-  int64_t* integers_ = nullptr;  // memory_, as one of the two
+  int64_t size_bytes_ = 0;
+  int64_t* integers_ = nullptr;  // the comm's memory, as one of the two
   float* floats_ = nullptr;
 };
 

@@ -1,7 +1,8 @@
 // Speed of the laptop profile's step (0.93 M parameters, 8 sequences of 128) on a gang of processes over Gloo, and
 // where its time goes.
 //
-//   bazel run //trainer/runtime:step_benchmark -- [ranks] [threads of each] [steps] [leaves] [MiB of a bucket]
+//   bazel run //trainer/runtime:step_benchmark -- [ranks] [threads of each] [steps] [leaves] [MiB of a bucket] [0: no
+//   shared memory]
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -14,6 +15,7 @@
 #include "ATen/Parallel.h"
 #include "base/status_macros.h"
 #include "trainer/comm/gloo_comm.h"
+#include "trainer/comm/shared_memory_comm.h"
 #include "trainer/model/model.h"
 #include "trainer/model/numerics.h"
 #include "trainer/runtime/step_runner.h"
@@ -27,6 +29,7 @@ constexpr int64_t kBatch = 8, kLength = 128;
 struct Arguments {
   int ranks = 2, threads = 1, steps = 100, leaves = 2;
   double bucket_mib = 32;
+  bool shared_memory = true;
 };
 
 absl::Status Run(const Arguments& arguments, int rank, int port) {
@@ -34,6 +37,7 @@ absl::Status Run(const Arguments& arguments, int rank, int port) {
   std::unique_ptr<Comm> comm = std::make_unique<SingleComm>();
   if (arguments.ranks > 1) {
     ASSIGN_OR_RETURN(comm, NewGlooComm({.rank = rank, .world_size = arguments.ranks, .master_port = port}));
+    if (arguments.shared_memory) comm = NewSharedMemoryComm(std::move(comm));
   }
   ModelConfig config = SmallModel(/*tied=*/true);
   config.hidden_size = 128;
@@ -77,6 +81,7 @@ int main(int argc, char** argv) {
   if (argc > 3) arguments.steps = std::atoi(argv[3]);
   if (argc > 4) arguments.leaves = std::atoi(argv[4]);
   if (argc > 5) arguments.bucket_mib = std::atof(argv[5]);
+  if (argc > 6) arguments.shared_memory = std::atoi(argv[6]) != 0;
   const int port = 20000 + ::getpid() % 20000;
   int rank = 0;
   for (int r = 1; r < arguments.ranks && rank == 0; ++r) {

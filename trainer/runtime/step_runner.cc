@@ -87,14 +87,14 @@ std::vector<int64_t> ElementsOf(const TrainState& state) {
 class Runner : public StepRunner {
  public:
   Runner(const std::vector<std::unique_ptr<Block>>& model, TrainState& state, Comm& comm, LeafSource& source,
-         const StepOptions& options, Schedule schedule)
+         const StepOptions& options, Schedule schedule, GradientStore gradients)
       : model_(model),
         state_(state),
         comm_(comm),
         source_(source),
         options_(options),
         schedule_(std::move(schedule)),
-        gradients_(schedule_, ElementsOf(state), options.gradient_sum),
+        gradients_(std::move(gradients)),
         places_(schedule_.buffers.size()) {
     const NamedTensors weights = state.NamedWeights();
     std::map<std::vector<std::vector<int64_t>>, int> classes;
@@ -385,7 +385,9 @@ absl::StatusOr<std::unique_ptr<StepRunner>> StepRunner::New(const std::vector<st
                                                             const StepOptions& options) {
   ASSIGN_OR_RETURN(Schedule schedule, CompileDataParallel(InputOf(model, state, comm, options)));
   RETURN_IF_ERROR(CheckSchedule(schedule));
-  return std::make_unique<Runner>(model, state, comm, source, options, std::move(schedule));
+  ASSIGN_OR_RETURN(GradientStore gradients,
+                   GradientStore::New(schedule, ElementsOf(state), options.gradient_sum, comm));
+  return std::make_unique<Runner>(model, state, comm, source, options, std::move(schedule), std::move(gradients));
 }
 
 }  // namespace millrace::trainer
