@@ -97,7 +97,7 @@ bool BpeModel::Trie::Build(const std::vector<std::pair<std::string, uint32_t>>& 
   units_.assign(512, kFree);
   symbols_.assign(512, kNone);
   base_used_.assign(512, false);
-  units_[0] = 0;
+  units_[0] = kFree;  // no byte leads to the root
   std::queue<Pending> pending;  // breadth first: the upper nodes lie together
   pending.push({0, 0, sorted.size(), 0});
   while (!pending.empty()) {
