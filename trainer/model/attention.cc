@@ -22,7 +22,7 @@ namespace millrace::trainer {
 namespace {
 
 constexpr int64_t kPanel = tile::kColumns;
-constexpr int64_t kQueryBlock = 24;
+constexpr int64_t kQueryBlock = 48;
 constexpr int64_t kKeyBlock = 128;
 constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
 

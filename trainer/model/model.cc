@@ -65,7 +65,7 @@ Inference::Inference(const ModelConfig& config, const NamedTensors& weights, int
 
 void Inference::Run(const Leaf& leaf) {
   for (size_t i = 0; i + 1 < blocks_.size(); ++i) {
-    blocks_[i]->Forward(weights_[i], leaf, current_, next_, i == 0 ? head_saved_ : saved_);
+    blocks_[i]->Forward(weights_[i], leaf, current_, next_, saved_);
     std::swap(current_, next_);
   }
 }
