@@ -55,9 +55,12 @@ const std::vector<Verb>& Verbs() {
       {"report", "[FILE]", "write the HTML report of the last run, or of --run",
        "Writes millrace-out/PIPELINE/report.html, or --output."},
       {"gc", "", "make the cache smaller",
-       "Removes the bytes of results that were not used for longest until the cache is at most --max-size, and of "
-       "those\n"
-       "not used for --max-age. What is known of them (digests, metrics) stays, so that keys can still be computed."},
+       "Removes the bytes of the results that were not used for longest until the cache has at most --max-size, and\n"
+       "logs of runs older than --max-age. What is known of the results (digests, metrics) stays, so that keys can\n"
+       "still be computed and only what is needed is made again."},
+      {"lock", "FILE", "write the lock files that the corpora name",
+       "Each `lock` that a corpus of the pipeline names gets the relative path, size and SHA-256 of its files as they\n"
+       "are now. Commit them: a difference is a warning from then on, and with --locked an error."},
       {"reproduce", "FILE", "run twice from empty caches and compare every digest",
        "In two new folders, with different numbers of jobs. Exit status 4 if a digest differs."},
       {"expect", "FILE", "run, and hold the results to the profile's `expect` lines",

@@ -95,7 +95,7 @@ std::string TextOf(const CommandContext& context, const ResolvedPipeline& pipeli
   if (plan.status == StagePlan::Status::kRun && plan.total_steps > 0) {
     absl::StrAppend(&text, ", from step ", FormatGrouped(plan.resume_step), " of ", FormatGrouped(plan.total_steps));
   }
-  absl::StrAppend(&text, ": ", plan.reason, ".");
+  absl::StrAppend(&text, plan.status == StagePlan::Status::kCached ? "" : absl::StrCat(": ", plan.reason), ".");
   if (!e.follows.empty()) {
     std::vector<std::string> shown = e.follows;
     const size_t more = shown.size() > 5 ? shown.size() - 5 : 0;

@@ -9,6 +9,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "base/diagnostic.h"
 #include "base/file.h"
 #include "executor/cli/arguments.h"
 #include "executor/cli/command.h"
@@ -89,6 +90,14 @@ int Main(int argc, char** argv) {
   if (file.empty() && !operands.empty() && (verb->needs_file || LooksLikeFile(operands[0], GetEnv))) {
     file = operands[0];
     operands.erase(operands.begin());
+  }
+  if (!arguments.verb_given && arguments.pipeline.empty() && !LooksLikeFile(file, GetEnv)) {
+    std::vector<std::string> names = VerbNames();
+    const std::string closest = Closest(file, names);
+    if (!closest.empty()) {
+      return ReportError(absl::InvalidArgumentError(
+          absl::StrCat("\"", file, "\" is neither a verb nor a pipeline file\n  fix: ", closest)));
+    }
   }
   if (verb->needs_file && file.empty())
     return BadUsage(arguments, absl::StrCat(arguments.verb, " needs a pipeline FILE"));

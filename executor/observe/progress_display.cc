@@ -202,6 +202,8 @@ void ProgressDisplay::Draw(bool with_block) {
   int up = 0;
   for (int width : block_widths_) up += std::max(1, (width + view.width) / (view.width + 1));
   if (!block_widths_.empty()) absl::StrAppend(&frame, "\r\x1b[", up, "A");
+  if (view.width != last_width_) frame += "\x1b[J";  // what was wrapped there is gone before it is written over
+  last_width_ = view.width;
   for (const std::string& line : pending_) absl::StrAppend(&frame, line, "\x1b[K\n");
   pending_.clear();
   block_widths_.clear();

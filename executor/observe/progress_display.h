@@ -71,6 +71,7 @@ class ProgressDisplay {
   std::vector<std::string> cached_ ABSL_GUARDED_BY(mutex_);    // cached stages not yet shown
   std::set<std::string> unannounced_ ABSL_GUARDED_BY(mutex_);  // kPlain: running, no line yet
   std::vector<int> block_widths_ ABSL_GUARDED_BY(mutex_);      // of the lines on the screen that are redrawn
+  int last_width_ ABSL_GUARDED_BY(mutex_) = 0;
   size_t warnings_shown_ ABSL_GUARDED_BY(mutex_) = 0;
   int64_t last_draw_micros_ ABSL_GUARDED_BY(mutex_) = 0;
   int64_t last_heartbeat_micros_ ABSL_GUARDED_BY(mutex_) = 0;
