@@ -58,7 +58,16 @@ void SetScalar(const Value& value, Message& message, const Reflection& reflectio
 
 void AppendQuoted(absl::string_view text, std::string& out) {
   out += '"';
-  for (const char c : text) {
+  const auto is_plain = [](char c) {
+    return static_cast<unsigned char>(c) >= 0x20 && c != '"' && c != '\\' && c != 0x7F;
+  };
+  for (size_t i = 0; i < text.size(); ++i) {
+    size_t end = i;
+    while (end < text.size() && is_plain(text[end])) ++end;
+    out.append(text.data() + i, end - i);
+    if (end == text.size()) break;
+    i = end;
+    const char c = text[i];
     switch (c) {
       case '"':
         out += "\\\"";
@@ -76,15 +85,11 @@ void AppendQuoted(absl::string_view text, std::string& out) {
         out += "\\r";
         break;
       default:
-        if (static_cast<unsigned char>(c) < 0x20 || c == 0x7F) {
-          const unsigned char byte = static_cast<unsigned char>(c);
-          out += '\\';
-          out += static_cast<char>('0' + (byte >> 6));
-          out += static_cast<char>('0' + ((byte >> 3) & 7));
-          out += static_cast<char>('0' + (byte & 7));
-        } else {
-          out += c;
-        }
+        const unsigned char byte = static_cast<unsigned char>(c);
+        out += '\\';
+        out += static_cast<char>('0' + (byte >> 6));
+        out += static_cast<char>('0' + ((byte >> 3) & 7));
+        out += static_cast<char>('0' + (byte & 7));
     }
   }
   out += '"';
