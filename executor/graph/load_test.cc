@@ -1,9 +1,13 @@
 #include "executor/graph/load.h"
 
+#include <random>
 #include <string>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 #include "base/file.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -206,6 +210,50 @@ TEST(Load, NamesProfiles) {
   EXPECT_THAT(ProfileNames(*ReadFile(JoinPath(kFolder, "presets.textproto"))), ElementsAre("full", "smaller", "small"));
   EXPECT_THAT(ProfileNames("profile { name: \"a\" "), IsEmpty());
   EXPECT_THAT(ProfileNames("name: \"x\""), IsEmpty());
+}
+
+// Whatever the text: either a pipeline, or errors, each with a place. Words of the file are moved about, so that most
+// of what is tried is well-formed and wrong in its meaning.
+TEST(Load, DamagedFilesAreReportedAndNothingElseHappens) {
+  const std::string original =
+      absl::StrCat(*ReadFile(JoinPath(kFolder, "every_kind.textproto")),
+                   "default_profile: \"q\"\n"
+                   "profile { name: \"p\" remove: \"good.rule.size\" target: \"quality\" }\n"
+                   "profile { name: \"q\" extends: \"p\" expect { stage: \"shards.train\" metric: "
+                   "\"m\" max: 1 } stage { name: \"b\" corpus { bundled: \"x\" } } }\n");
+  const std::vector<std::string> words = absl::StrSplit(original, ' ');
+  std::mt19937 random(5);
+  int good = 0;
+  for (int round = 0; round < 3000; ++round) {
+    std::vector<std::string> changed = words;
+    for (int edits = 1 + static_cast<int>(random() % 3); edits > 0; --edits) {
+      const size_t at = random() % changed.size();
+      switch (random() % 3) {
+        case 0:
+          changed[at] = words[random() % words.size()];
+          break;
+        case 1:
+          changed.erase(changed.begin() + static_cast<ptrdiff_t>(at));
+          break;
+        default:
+          changed.insert(changed.begin() + static_cast<ptrdiff_t>(at), words[random() % words.size()]);
+      }
+    }
+    LoadOptions options = Options();
+    if (round % 3 == 0) options.set = {"pretrain.max_steps=3"};
+    if (round % 5 == 0) options.only = {"mixed"};
+    Diagnostics diagnostics;
+    const auto pipeline = LoadPipeline(absl::StrJoin(changed, " "), options, diagnostics);
+    ASSERT_EQ(pipeline.ok(), !diagnostics.has_errors());
+    good += pipeline.ok();
+    for (const Diagnostic& diagnostic : diagnostics.Sorted()) {
+      EXPECT_FALSE(diagnostic.what.empty());
+      EXPECT_TRUE(diagnostic.location.line > 0 || absl::StartsWith(diagnostic.location.file, "--set") ||
+                  absl::StartsWith(diagnostic.what, "--only"))
+          << diagnostic.ToString();
+    }
+  }
+  EXPECT_GT(good, 10);
 }
 
 TEST(LoadCluster, ChoosesByName) {

@@ -85,7 +85,7 @@ struct ResolvedStage {
   int ranks = 1;                     // processes of its gang (train: data_parallel_size)
   int threads_per_rank = 0;          // 0: the engine decides
 
-  // Only for `train`: what its steps use, for the chain of segments (executor/graph/train_chain.h).
+  // Only for `train`: what its steps use, for the chain of segments (executor/engine/train_chain.h).
   struct TrainSteps {
     int64_t total_steps = 0;
     int64_t tokens_per_step = 0;
