@@ -17,6 +17,7 @@
 #include "base/file.h"
 #include "base/status_macros.h"
 #include "executor/backends/events_file.h"
+#include "executor/backends/overwrite.h"
 #include "google/protobuf/util/json_util.h"
 
 namespace millrace {
@@ -215,7 +216,7 @@ absl::StatusOr<std::unique_ptr<Gang>> LocalBackend::Submit(const GangSpec& spec)
     std::string json;
     if (!google::protobuf::util::MessageToJsonString(gang, &json, options).ok())
       return absl::InternalError("a gang has no JSON");
-    RETURN_IF_ERROR(WriteFile(JoinPath(spec.work_folder, gang_file), json));
+    RETURN_IF_ERROR(OverwriteFile(JoinPath(spec.work_folder, gang_file), json));
 
     SpawnRequest request;
     request.rank = rank;

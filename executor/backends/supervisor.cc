@@ -108,7 +108,7 @@ struct Child {
     const struct rlimit limit = {child.memory_bytes, child.memory_bytes};
     if (::setrlimit(RLIMIT_AS, &limit) != 0) fail("bound the memory of");
   }
-  const int log = ::open(child.log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+  const int log = ::open(child.log_path, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0666);
   if (log < 0) fail("open the log of");
   if (::dup2(child.null_fd, 0) < 0 || ::dup2(log, 1) < 0 || ::dup2(log, 2) < 0) fail("connect the log of");
   if (::chdir(child.work_folder) != 0) fail("enter the working folder of");

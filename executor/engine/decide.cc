@@ -53,15 +53,13 @@ absl::StatusOr<Decision> Decide(Store& store, const ResolvedPipeline& pipeline, 
     ASSIGN_OR_RETURN(const Digest digest, store.tools->DigestOf(stage.tool));
     decision.tool_digest = inputs.tool_digest = digest.ToString();
   }
-  ASSIGN_OR_RETURN(decision.key_record, MakeKeyRecord(pipeline, stage, inputs));
-  decision.key = {KeyOf(decision.key_record)};
-  decision.input_digest = std::move(inputs.input_digest);
+  ASSIGN_OR_RETURN(decision.key.bytes, MakeKey(pipeline, stage, inputs));
   ASSIGN_OR_RETURN(FoundEntry found, store.cache->Lookup(decision.key));
   decision.state = found.state;
   decision.entry = std::move(found.entry);
   if (decision.state == EntryState::kComplete && !force) return decision;
+  ASSIGN_OR_RETURN(decision.key_record, MakeKeyRecord(pipeline, stage, inputs));
   if (stage.train_steps.has_value()) {
-    inputs.input_digest = decision.input_digest;
     ASSIGN_OR_RETURN(const KeyRecord chain_record, MakeChainKeyRecord(pipeline, stage, inputs));
     decision.chain_key = Digest{KeyOf(chain_record)};
     if (force) return decision;

@@ -35,9 +35,8 @@ struct Store {
 
 struct Decision {
   Digest key;
-  KeyRecord key_record;
-  std::string tool_digest;  // "sha256:...", or ""
-  std::map<std::string, std::string> input_digest;
+  KeyRecord key_record;                           // unset where `entry` is complete and not forced: it is in there
+  std::string tool_digest;                        // "sha256:...", or ""
   std::map<std::string, DigestedInput> external;  // by input name
   std::vector<std::string> lock_differences;
 

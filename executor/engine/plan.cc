@@ -77,7 +77,8 @@ class Planner {
     absl::StatusOr<Decision> decision = Decide(store_, pipeline_, i, producers, forced);
     if (!decision.ok()) return Annotate(decision.status(), absl::StrCat("stage \"", stage.name, "\""));
     plan.key = decision->key.Hex();
-    plan.key_record = std::move(decision->key_record);
+    plan.key_record =
+        decision->key_record.component_size() > 0 ? std::move(decision->key_record) : decision->entry.key();
     plan.resume_step = decision->chain.resume_step;
     plan.prefix_reason = decision->chain.ends_because;
     states_[i] = decision->state;

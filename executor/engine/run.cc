@@ -24,6 +24,7 @@ namespace {
 constexpr absl::Duration kSyncAfter = absl::Seconds(30);
 // Events may be this old when they are shown; stages do not wait for that.
 constexpr std::chrono::milliseconds kPassOnEvery(20);
+constexpr size_t kPassOnAtOnce = 256;
 constexpr absl::Duration kRetryDelay = absl::Milliseconds(200);
 
 StageInfo InfoOf(const ResolvedPipeline& pipeline, const ResolvedStage& stage) {
@@ -89,7 +90,7 @@ absl::StatusOr<RunResult> PipelineRun::Execute() {
   RETURN_IF_ERROR(Begin());
 
   std::unique_lock lock(mutex_);
-  SettleCached();
+  SettleCached(lock);
   for (int i = 0; i < static_cast<int>(stages_.size()); ++i) {
     if (stages_[i].decided && !IsSettled(stages_[i].state) && stages_[i].waits_for == 0) MakeReady(i);
   }
@@ -135,7 +136,8 @@ absl::Status PipelineRun::CheckResolved() const {
 absl::Status PipelineRun::Begin() {
   ASSIGN_OR_RETURN(log_, RunLogWriter::Create(run_folder_));
   RETURN_IF_ERROR(store_.home.PointLatest(pipeline_.name, run_id_));
-  context_ = {&store_, &backend_, &pipeline_, run_id_, run_folder_, boot_id_, jobs_, &stop_};
+  work_folders_ = std::make_unique<WorkFolders>(store_.home.Work(run_id_));
+  context_ = {&store_, &backend_, work_folders_.get(), &pipeline_, run_id_, run_folder_, boot_id_, jobs_, &stop_};
 
   RunEvent event;
   RunStarted& started = *event.mutable_run_started();
@@ -195,16 +197,16 @@ void PipelineRun::MarkNeeded() {
   }
 }
 
-void PipelineRun::SettleCached() {
+void PipelineRun::SettleCached(std::unique_lock<std::mutex>& lock) {
   std::vector<int> gates;
   for (int i = 0; i < static_cast<int>(stages_.size()); ++i) {
     Stage& stage = stages_[i];
     if (stage.counted_cached) {
       const bool gate_failed = stage.decision.entry.gate_failed();
-      StageChanged details;
-      *details.mutable_entry() = stage.decision.entry;
       if (gate_failed) gates.push_back(i);
-      Transition(i, gate_failed ? GATE_FAILED : CACHED, std::move(details));
+      Transition(i, gate_failed ? GATE_FAILED : CACHED);
+      // Few at a time: ten thousand events are many megabytes.
+      if (events_.size() >= kPassOnAtOnce) PassOnEvents(lock);
     }
     std::set<int> missing;
     for (const StageEdge& edge : pipeline_.stages[i].edges) {
@@ -255,7 +257,14 @@ void PipelineRun::Transition(int i, StageState state, StageChanged details) {
   details.set_state(state);
   if (stage.decided) {
     details.set_key(stage.decision.key.Hex());
-    if (leaves_waiting && !details.has_entry()) *details.mutable_key_record() = stage.decision.key_record;
+    if (state == CACHED || state == COMPLETE || state == GATE_FAILED) {
+      *details.mutable_entry() = stage.decision.entry;
+      details.mutable_entry()->clear_key();
+    }
+    if (leaves_waiting) {
+      *details.mutable_key_record() =
+          stage.decision.key_record.component_size() > 0 ? stage.decision.key_record : stage.decision.entry.key();
+    }
     if (!stage.decision.tool_digest.empty()) details.set_tool_digest(stage.decision.tool_digest);
   }
   if (stage.attempt > 0) details.set_attempt(stage.attempt);
@@ -383,9 +392,7 @@ void PipelineRun::Complete(int i, StageState state, ActionEntry entry, std::uniq
   stage.decision.state = EntryState::kComplete;
   stage.known = true;
   stage.made_here = true;
-  StageChanged details;
-  *details.mutable_entry() = stage.decision.entry;
-  Transition(i, state, std::move(details));
+  Transition(i, state);
   if (state == GATE_FAILED) {
     if (exit_status_ == 0) exit_status_ = 4;
     return SkipConsumers(i);
@@ -423,11 +430,9 @@ void PipelineRun::Release(int i, std::unique_lock<std::mutex>& lock) {
         stage.known = stage.decision.state != EntryState::kAbsent;
       }
       if (stage.decision.state == EntryState::kComplete && !Forced(consumer)) {
-        StageChanged details;
-        *details.mutable_entry() = stage.decision.entry;
         const bool gate_failed = stage.decision.entry.gate_failed();
         stage.counted_cached = true;
-        Transition(consumer, gate_failed ? GATE_FAILED : CACHED, std::move(details));
+        Transition(consumer, gate_failed ? GATE_FAILED : CACHED);
         if (!gate_failed) {
           released.push_back(consumer);
           continue;
@@ -508,7 +513,7 @@ absl::StatusOr<RunResult> PipelineRun::Finish() {
   std::unique_lock lock(mutex_);
   Emit(std::move(event));
   PassOnEvents(lock);
-  RemoveTree(store_.home.Work(run_id_)).IgnoreError();
+  work_folders_.reset();
   // A long run is worth the seconds that this may take; after a short one, a loss of power costs reading it again.
   if (store_.cache->needs_sync() && absl::Now() - started_at_ > kSyncAfter) store_.cache->Sync().IgnoreError();
   result.exit_status = exit_status_;

@@ -18,6 +18,7 @@
 #include "executor/engine/home.h"
 #include "executor/engine/run_log.h"
 #include "executor/engine/stage_attempt.h"
+#include "executor/engine/work_folders.h"
 
 namespace millrace {
 
@@ -49,7 +50,7 @@ class PipelineRun {
   // Decides on all that can be decided before anything runs.
   absl::Status DecideAll();
   void MarkNeeded();
-  void SettleCached();
+  void SettleCached(std::unique_lock<std::mutex>& lock);
   absl::Status InstallTools();
   absl::StatusOr<RunResult> Finish();
 
@@ -82,6 +83,7 @@ class PipelineRun {
   std::string run_id_, run_folder_;
   std::unique_ptr<RunLogWriter> log_;
   std::unique_ptr<Lease> lease_;
+  std::unique_ptr<WorkFolders> work_folders_;  // outlives the gangs in it
   LocalBackend backend_;
   RunContext context_;
   std::vector<std::vector<int>> consumers_;

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -18,6 +19,7 @@
 #include "base/file.h"
 #include "base/quantity.h"
 #include "base/status_macros.h"
+#include "executor/backends/overwrite.h"
 #include "executor/engine/event_collector.h"
 #include "executor/engine/machine.h"
 #include "executor/engine/stage_environment.h"
@@ -33,6 +35,7 @@ constexpr int kStageBadRequest = 2;
 constexpr int kStageGateFailed = 4;
 
 constexpr absl::Duration kWait = absl::Milliseconds(50);
+constexpr absl::Duration kShowLogsAfter = absl::Milliseconds(200);
 constexpr int kTailLines = 20;
 constexpr int64_t kTailBytes = 16 << 10;
 // A trainer writes a checkpoint when it is asked to end.
@@ -78,14 +81,13 @@ class Attempt {
         producer_(producer),
         attempt_(attempt),
         report_(report),
-        work_(JoinPath(context.store->home.Work(context.run_id), stage_.name)),
         cpus_(CpusOf(stage_, context.jobs)) {}
 
   AttemptResult Run() {
     absl::Status status = Prepare();
     if (status.ok()) status = RunGang();
     if (result_.outcome == AttemptResult::Outcome::kFailed && result_.status.ok() && status.ok()) status = Publish();
-    RemoveTree(work_).IgnoreError();
+    if (!work_.empty()) context_.work_folders->GiveBack(work_);
     if (!status.ok() && result_.status.ok()) Fail(status);
     return std::move(result_);
   }
@@ -93,6 +95,23 @@ class Attempt {
  private:
   std::string LogPath(int rank) const {
     return absl::StrCat("stages/", stage_.name, "/rank", rank, ".attempt", attempt_, ".log");
+  }
+
+  std::string WorkLogPath(int rank) const { return absl::StrCat(work_, "/log.", rank); }
+
+  // Ranks log to files of the working folder. Those of a stage that runs for long, or that said something, appear in
+  // the run's folder; a quick and silent stage costs no files there.
+  absl::Status KeepLogs(bool only_written) {
+    for (int rank = 0; rank < stage_.ranks; ++rank) {
+      const std::string log = WorkLogPath(rank);
+      struct stat s;
+      if (::stat(log.c_str(), &s) != 0 || (only_written && s.st_size == 0)) continue;
+      const std::string kept = JoinPath(context_.run_folder, LogPath(rank));
+      if (::link(log.c_str(), kept.c_str()) == 0 || errno == EEXIST) continue;
+      RETURN_IF_ERROR(CreateDirectories(kept.substr(0, kept.rfind('/'))));
+      if (::link(log.c_str(), kept.c_str()) != 0) return ErrnoError(errno, "link", kept);
+    }
+    return absl::OkStatus();
   }
 
   AttemptResult Fail(absl::Status status) {
@@ -108,10 +127,9 @@ class Attempt {
   }
 
   absl::Status Prepare() {
-    RETURN_IF_ERROR(RemoveTree(work_));
-    for (const std::string& folder : {work_, work_ + "/in", work_ + "/out"}) RETURN_IF_ERROR(MakeFolder(folder));
-    for (const OutputSpec& output : stage_.outputs)
-      RETURN_IF_ERROR(MakeFolder(absl::StrCat(work_, "/out/", output.name)));
+    std::vector<std::string> output_names;
+    for (const OutputSpec& output : stage_.outputs) output_names.push_back(output.name);
+    ASSIGN_OR_RETURN(work_, context_.work_folders->Take(output_names));
     for (size_t e = 0; e < stage_.edges.size(); ++e) RETURN_IF_ERROR(LayOut(stage_.edges[e], *producer_[e]));
     for (const ExternalInput& input : stage_.external_inputs)
       RETURN_IF_ERROR(LinkInput(input, absl::StrCat(work_, "/in/", input.name)));
@@ -148,7 +166,7 @@ class Attempt {
     std::string json;
     if (!google::protobuf::util::MessageToJsonString(request, &json, options).ok())
       return absl::InternalError("a request has no JSON");
-    RETURN_IF_ERROR(WriteFile(work_ + "/request.json", json));
+    RETURN_IF_ERROR(OverwriteFile(work_ + "/request.json", json));
 
     GangSpec spec;
     spec.stage = stage_.name;
@@ -182,9 +200,7 @@ class Attempt {
     if (double seconds; absl::SimpleAtod(stage_.execution.time_limit(), &seconds) && seconds > 0)
       spec.time_limit = absl::Seconds(seconds);
     if (int64_t bytes; absl::SimpleAtoi(stage_.execution.memory(), &bytes)) spec.memory_bytes = bytes;
-    RETURN_IF_ERROR(MakeFolder(absl::StrCat(context_.run_folder, "/stages/", stage_.name)));
-    for (int rank = 0; rank < stage_.ranks; ++rank)
-      spec.log_path.push_back(JoinPath(context_.run_folder, LogPath(rank)));
+    for (int rank = 0; rank < stage_.ranks; ++rank) spec.log_path.push_back(WorkLogPath(rank));
     return spec;
   }
 
@@ -197,6 +213,8 @@ class Attempt {
     time_limit_ = spec.time_limit;
     ASSIGN_OR_RETURN(const std::unique_ptr<Gang> gang, context_.backend->Submit(spec));
     const auto sink = [this](int rank, const StageEvent& event) { OnEvent(rank, event); };
+    const absl::Time started = absl::Now();
+    bool logs_shown = false;
     int stopped = 0;
     while (true) {
       ASSIGN_OR_RETURN(absl::optional<GangResult> ended, gang->Wait(kWait, sink));
@@ -204,12 +222,17 @@ class Attempt {
         gang_ = *std::move(ended);
         break;
       }
+      if (!logs_shown && absl::Now() - started > kShowLogsAfter) {
+        logs_shown = true;
+        RETURN_IF_ERROR(KeepLogs(/*only_written=*/false));
+      }
       const int stop = context_.stop->load(std::memory_order_relaxed);
       if (stop > stopped) stop > 1 ? gang->Kill() : gang->Cancel();
       stopped = std::max(stop, stopped);
       // A state that contradicts a recorded one, or a full disk: nothing good can come of going on.
       if (!chain_failure_.ok()) gang->Kill();
     }
+    RETURN_IF_ERROR(KeepLogs(/*only_written=*/true));
     RETURN_IF_ERROR(chain_failure_);
     if (stopped > 0) {
       result_.outcome = AttemptResult::Outcome::kStopped;
@@ -393,7 +416,7 @@ class Attempt {
   const std::vector<const ActionEntry*>& producer_;
   const int attempt_;
   const ReportSink& report_;
-  const std::string work_;
+  std::string work_;
   const int cpus_;
   absl::Duration time_limit_ = absl::InfiniteDuration();
 

@@ -11,6 +11,7 @@
 #include "executor/backends/backend.h"
 #include "executor/cas/entry.pb.h"
 #include "executor/engine/decide.h"
+#include "executor/engine/work_folders.h"
 #include "executor/graph/resolved_pipeline.h"
 
 namespace millrace {
@@ -19,6 +20,7 @@ namespace millrace {
 struct RunContext {
   Store* store = nullptr;
   Backend* backend = nullptr;
+  WorkFolders* work_folders = nullptr;
   const ResolvedPipeline* pipeline = nullptr;
   std::string run_id;
   std::string run_folder;
