@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <map>
 #include <optional>
 #include <string>
 #include <utility>
@@ -177,7 +178,7 @@ class Training {
     options.interrupted = interrupted_;
     publisher_.emplace(*state_, comm_, std::move(options));
     ASSIGN_OR_RETURN(const double every_seconds, ParseDurationSeconds(train_.checkpoint().every()));
-    publish_every_ = absl::Seconds(every_seconds);
+    publish_every_ = every_seconds > 0 ? absl::Seconds(every_seconds) : absl::InfiniteDuration();
     return absl::OkStatus();
   }
 
@@ -227,6 +228,10 @@ class Training {
       tokens_per_second_ =
           static_cast<double>(speed_steps_ * tokens_per_step_) / absl::ToDoubleSeconds(now - speed_since_);
       stage_.ReportMetric("time.tokens_per_second", tokens_per_second_, step);
+      double total = 0;
+      std::map<Op, double> seconds = runner_->TakeSeconds();
+      for (const auto& [op, spent] : seconds) total += spent;
+      stage_.ReportMetric("time.share_of_waiting_for_peers", seconds[Op::kAllReduce] / total, step);
       speed_since_ = now;
       speed_steps_ = 0;
     }
