@@ -90,18 +90,21 @@ uint32_t BpeModel::Trie::FindBase(const std::vector<uint8_t>& bytes) {
 
 bool BpeModel::Trie::Build(const std::vector<std::pair<std::string, uint32_t>>& sorted) {
   struct Pending {
+    uint32_t rank;  // smallest symbol behind the node
     uint32_t node;
     size_t begin, end;  // of `sorted`, which share the node's `depth` bytes
     size_t depth;
+    bool operator<(const Pending& other) const { return rank > other.rank; }
   };
   units_.assign(512, kFree);
   symbols_.assign(512, kNone);
   base_used_.assign(512, false);
   units_[0] = kFree;  // no byte leads to the root
-  std::queue<Pending> pending;  // breadth first: the upper nodes lie together
-  pending.push({0, 0, sorted.size(), 0});
+  // Low ranks first: they occur most, and so lie together.
+  std::priority_queue<Pending> pending;
+  pending.push({0, 0, 0, sorted.size(), 0});
   while (!pending.empty()) {
-    auto [node, begin, end, depth] = pending.front();
+    auto [rank, node, begin, end, depth] = pending.top();
     pending.pop();
     if (begin < end && sorted[begin].first.size() == depth) {
       units_[node] |= kTerminal;
@@ -109,20 +112,23 @@ bool BpeModel::Trie::Build(const std::vector<std::pair<std::string, uint32_t>>& 
     }
     if (begin == end) continue;
     std::vector<uint8_t> bytes;
-    std::vector<size_t> begins;
+    std::vector<Pending> children;
     for (size_t i = begin; i < end; ++i) {
       const uint8_t byte = sorted[i].first[depth];
-      if (!bytes.empty() && bytes.back() == byte) continue;
-      bytes.push_back(byte);
-      begins.push_back(i);
+      if (bytes.empty() || bytes.back() != byte) {
+        bytes.push_back(byte);
+        children.push_back({kNone, byte, i, i, depth + 1});
+      }
+      children.back().rank = std::min(children.back().rank, sorted[i].second);
+      children.back().end = i + 1;
     }
-    begins.push_back(end);
     const uint32_t base = FindBase(bytes);
     if (base + 256 >= kMaxUnits) return false;
     units_[node] |= base << kBaseShift;
-    for (size_t i = 0; i < bytes.size(); ++i) {
-      units_[base + bytes[i]] = bytes[i];
-      pending.push({base + bytes[i], begins[i], begins[i + 1], depth + 1});
+    for (Pending& child : children) {
+      units_[base + child.node] = child.node;  // still its byte
+      child.node += base;
+      pending.push(child);
     }
   }
   base_used_.clear();
@@ -200,6 +206,14 @@ inline bool BpeModel::StayApart(uint32_t left, uint32_t right, uint32_t limit) c
   }
 }
 
+inline bool BpeModel::StayApart(uint32_t left, uint32_t right, Scratch& scratch) const {
+  const uint64_t pair = uint64_t{left} << 32 | uint64_t{right} << 1;
+  uint64_t& verdict = scratch.verdicts[pair * 0x9E3779B97F4A7C15 >> 50];
+  static_assert(Scratch::kVerdicts == size_t{1} << (64 - 50));
+  if ((verdict & ~uint64_t{1}) != pair) verdict = pair | StayApart(left, right, kNone);
+  return verdict & 1;
+}
+
 void BpeModel::BuildFastPath() {
   const size_t symbols = parts_.size();
   std::vector<std::string> bytes(symbols);
@@ -248,7 +262,7 @@ void BpeModel::AppendIds(absl::string_view piece, Scratch& scratch, IdBuffer& id
     for (; symbol != kNone; symbol = symbols_[symbol].prefix) {
       const size_t to = position + symbols_[symbol].length;
       const bool dead = dead_ends[to / 64] >> (to % 64) & 1;
-      if (!dead && (last == kNone || StayApart(last, symbol, kNone))) break;
+      if (!dead && (last == kNone || StayApart(last, symbol, scratch))) break;
     }
     if (symbol != kNone) {
       taken.push_back(symbol);

@@ -65,8 +65,11 @@ class BpeModel {
   class Scratch {
    private:
     friend class BpeModel;
+    static constexpr size_t kVerdicts = 1 << 14;
     std::vector<uint32_t> symbols;
     std::vector<uint64_t> dead_ends;  // a bit for each position of the piece
+    // What StayApart said of the pair left * 2^32 + right * 2 (+ 1: yes), at a place that the pair's hash gives.
+    std::vector<uint64_t> verdicts = std::vector<uint64_t>(kVerdicts, ~uint64_t{0});
   };
 
   // Appends the ids of `piece`, which is not empty.
@@ -132,6 +135,8 @@ class BpeModel {
   void BuildFastPath();
   // Whether `left` and `right` stay apart: no merge of a symbol below `limit` ever joins their parts.
   bool StayApart(uint32_t left, uint32_t right, uint32_t limit) const;
+  // The same without a limit, with a memory of the last answers.
+  bool StayApart(uint32_t left, uint32_t right, Scratch& scratch) const;
 
   PairTable pairs_;
   std::vector<uint32_t> symbol_of_rank_;  // rank -> symbol of the result

@@ -195,6 +195,31 @@ std::string DeepSeekLlmLetters() {
   return pattern + "]+";
 }
 
+std::optional<ClassRun> ClassRunOf(const SplitStep& step) {
+  switch (step.kind) {
+    case SplitStep::Kind::kRegex:
+      return ParseClassRun(step.pattern);
+    case SplitStep::Kind::kText:
+      return std::nullopt;
+    case SplitStep::Kind::kDigits:
+      return ClassRun{.set = RangesOfClass(unicode_class::kNumericInRust)};
+    case SplitStep::Kind::kIndividualDigits:
+      return ClassRun{.set = RangesOfClass(unicode_class::kNumericInRust), .at_most = 1};
+  }
+  return std::nullopt;
+}
+
+// nullopt: a step is neither a class run nor `\s+$`.
+std::optional<ClassSequence> ClassSequenceOf(const std::vector<SplitStep>& steps) {
+  std::vector<ClassSequence::Step> classes;
+  for (const SplitStep& step : steps) {
+    classes.push_back(ClassRunOf(step));
+    const bool trailing_space = step.kind == SplitStep::Kind::kRegex && step.pattern == kTrailingSpace;
+    if (!classes.back().has_value() && !trailing_space) return std::nullopt;
+  }
+  return ClassSequence::Create(classes);
+}
+
 SplitStep Regex(absl::string_view pattern) { return {SplitStep::Kind::kRegex, std::string(pattern)}; }
 
 }  // namespace
@@ -226,17 +251,13 @@ absl::StatusOr<std::unique_ptr<SplitPass>> MakeSplitPass(const SplitStep& step) 
       return std::make_unique<TextPass>(step.pattern);
     case SplitStep::Kind::kDigits:
     case SplitStep::Kind::kIndividualDigits:
-      return std::make_unique<ClassRunPass>(ClassRun{
-          .set = RangesOfClass(unicode_class::kNumericInRust),
-          .at_most = step.kind == SplitStep::Kind::kDigits ? 0 : 1,
-      });
     case SplitStep::Kind::kRegex:
       break;
   }
+  if (const std::optional<ClassRun> run = ClassRunOf(step)) return std::make_unique<ClassRunPass>(*run);
   if (step.pattern == kGpt2Pattern) return std::make_unique<SplitterPass<Gpt2Splitter>>();
   if (step.pattern == kDeepSeekV3Words) return std::make_unique<SplitterPass<DeepSeekV3WordSplitter>>();
   if (step.pattern == kTrailingSpace) return std::make_unique<TrailingSpacePass>();
-  if (const std::optional<ClassRun> run = ParseClassRun(step.pattern)) return std::make_unique<ClassRunPass>(*run);
   absl::StatusOr<Re2Pattern> pattern = TranslateToRe2(step.pattern);
   if (!pattern.ok()) return Annotate(pattern.status(), absl::StrCat("pattern \"", step.pattern, "\""));
   RE2::Options options;
@@ -250,6 +271,9 @@ absl::StatusOr<PreTokenizer> PreTokenizer::Create(const std::vector<SplitStep>& 
     pre_tokenizer.kind_ = Kind::kGpt2;
   } else if (steps == DeepSeekV3Steps()) {
     pre_tokenizer.kind_ = Kind::kDeepSeekV3;
+  } else if (std::optional<ClassSequence> classes = ClassSequenceOf(steps)) {
+    pre_tokenizer.kind_ = Kind::kClasses;
+    pre_tokenizer.classes_ = std::move(classes);
   } else {
     for (const SplitStep& step : steps) {
       ASSIGN_OR_RETURN(std::unique_ptr<SplitPass> pass, MakeSplitPass(step));

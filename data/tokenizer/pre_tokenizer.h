@@ -1,16 +1,19 @@
 // Cuts text into the pieces within which byte-pair merges happen, as a sequence of Split and Digits pre-tokenizers of
 // Hugging Face's `tokenizers` does, each of which cuts the pieces of the one before; behavior "Isolated".
-// The sequences of GPT-2 and DeepSeek V3 have splitters of their own (splitters.h); in others each pattern is run as a
-// scan over one character class where it is one, and else by RE2 (split_regex.h).
+// The sequences of GPT-2 and DeepSeek V3 have splitters of their own (splitters.h), those of scans over character
+// classes are done together (class_sequence.h); in others each pattern has a pass of its own, by RE2 where it is
+// nothing simpler (split_regex.h).
 #ifndef MILLRACE_DATA_TOKENIZER_PRE_TOKENIZER_H_
 #define MILLRACE_DATA_TOKENIZER_PRE_TOKENIZER_H_
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "data/tokenizer/class_sequence.h"
 #include "data/tokenizer/splitters.h"
 
 namespace millrace::data {
@@ -50,7 +53,7 @@ class PreTokenizer {
   static absl::StatusOr<PreTokenizer> Create(const std::vector<SplitStep>& steps);
 
   // Calls visit(piece) for each piece of `text` (valid UTF-8), in order; together they are `text`. Time is linear in
-  // its length; memory too, but for the two sequences with splitters of their own.
+  // its length; memory too, where patterns have passes of their own.
   template <typename Visit>
   void ForEachPiece(absl::string_view text, const Visit& visit) const {
     switch (kind_) {
@@ -58,13 +61,15 @@ class PreTokenizer {
         return Drain(Gpt2Splitter(text), visit);
       case Kind::kDeepSeekV3:
         return Drain(DeepSeekV3Splitter(text), visit);
+      case Kind::kClasses:
+        return classes_->ForEachPiece(text, visit);
       case Kind::kPasses:
         for (const absl::string_view piece : Pieces(text)) visit(piece);
     }
   }
 
  private:
-  enum class Kind { kGpt2, kDeepSeekV3, kPasses };
+  enum class Kind { kGpt2, kDeepSeekV3, kClasses, kPasses };
 
   template <typename Splitter, typename Visit>
   static void Drain(Splitter splitter, const Visit& visit) {
@@ -74,6 +79,7 @@ class PreTokenizer {
   std::vector<absl::string_view> Pieces(absl::string_view text) const;
 
   Kind kind_ = Kind::kPasses;
+  std::optional<ClassSequence> classes_;
   std::vector<std::unique_ptr<SplitPass>> passes_;
 };
 
