@@ -22,9 +22,9 @@ absl::StatusOr<std::unique_ptr<Comm>> JoinGang(const Stage& stage);
 //
 // Publishes a checkpoint below out/checkpoint at the steps that `checkpoint` asks for, when interrupted, and always
 // after the last step; then rank 0 writes out/hugging_face. Reports (rank 0 only): progress in steps; "loss",
-// "learning_rate", "grad_norm" of each step, "validation_loss", "time.tokens_per_second"; at the end "loss",
-// "parameters", "tokens". Everything written is a function of the parameters, the data and the seed: not of ranks,
-// threads, micro-batch or interruptions.
+// "learning_rate", "grad_norm" of each step, "validation_loss", "time.tokens_per_second",
+// "time.share_of_waiting_for_peers"; at the end "loss", "parameters", "tokens". Everything written is a function of the
+// parameters, the data and the seed: not of ranks, threads, micro-batch or interruptions.
 //
 //   InvalidArgument, FailedPrecondition, OutOfRange: parameters or inputs that do not go together.
 //   Unimplemented: a precision, ZeRO stage, recomputation or layout that this program does not run.
