@@ -2,11 +2,14 @@
 #include "trainer/train_stage.h"
 
 #include <atomic>
+#include <set>
 
 #include "absl/strings/str_cat.h"
 #include "base/file.h"
 #include "gmock/gmock.h"
+#include "google/protobuf/text_format.h"
 #include "gtest/gtest.h"
+#include "pipelines/schema/options.pb.h"
 #include "trainer/checkpoint/checkpoint.h"
 #include "trainer/comm/thread_comm.h"
 #include "trainer/train_testing.h"
@@ -219,6 +222,79 @@ TEST_F(TrainStageTest, ADivergedRunSaysSoOnAllRanks) {
   for (const absl::Status& status : outcome.statuses) {
     EXPECT_EQ(status.code(), absl::StatusCode::kInternal) << status;
     EXPECT_THAT(std::string(status.message()), HasSubstr("the training has diverged"));
+  }
+}
+
+// Each leaf field of `message` whose effect is NONE, as a path.
+void CollectNoneFields(const google::protobuf::Descriptor* message, const std::string& prefix,
+                       std::set<std::string>& paths) {
+  for (int i = 0; i < message->field_count(); ++i) {
+    const google::protobuf::FieldDescriptor* field = message->field(i);
+    const std::string path = prefix + field->name();
+    if (field->message_type() != nullptr) {
+      CollectNoneFields(field->message_type(), path + ".", paths);
+    } else if (field->options().GetExtension(effect) == NONE) {
+      paths.insert(path);
+    }
+  }
+}
+
+// What the schema says changes nothing changes no bit. A field that is new in the schema needs a row here.
+TEST_F(TrainStageTest, FieldsWithEffectNoneChangeNoBit) {
+  const struct {
+    const char* path;
+    const char* train;            // merged into the parameters
+    const char* reproducibility;  // merged into it
+    int ranks = 1;
+    bool refused = false;  // cannot be run with another value
+  } kRows[] = {
+      {"train.validation.data", "validation { data: \"elsewhere\" }", ""},
+      {"train.validation.every_steps", "validation { every_steps: 2 }", ""},
+      {"train.validation.max_tokens", "validation { max_tokens: \"40\" }", ""},
+      {"train.checkpoint.every_steps", "checkpoint { every_steps: 3 }", ""},
+      {"train.checkpoint.every", "checkpoint { every: \"1ms\" }", ""},
+      {"train.checkpoint.keep_last", "checkpoint { keep_last: 7 }", ""},
+      {"train.checkpoint.keep_every_steps", "checkpoint { keep_every_steps: 5 }", ""},
+      {"train.parallel.layout", "parallel { layout: FIXED }", ""},
+      {"train.parallel.data_parallel_size", "parallel { layout: FIXED data_parallel_size: 2 }", "", 2},
+      {"train.parallel.zero_stage", "parallel { zero_stage: 1 }", "", 1, true},
+      {"train.parallel.pipeline_parallel_size", "parallel { pipeline_parallel_size: 2 }", "", 1, true},
+      {"train.parallel.micro_batch_size", "parallel { micro_batch_size: 4 }", ""},
+      {"train.parallel.recompute", "parallel { recompute: FULL }", ""},
+      {"train.parallel.threads_per_rank", "parallel { threads_per_rank: 2 }", ""},
+      {"train.logging.every_steps", "logging { every_steps: 1 }", ""},
+      {"reproducibility.level", "", "level: STATISTICAL"},
+  };
+  std::set<std::string> in_schema, in_table;
+  CollectNoneFields(Train::descriptor(), "train.", in_schema);
+  CollectNoneFields(Reproducibility::descriptor(), "reproducibility.", in_schema);
+  for (const auto& row : kRows) in_table.insert(row.path);
+  EXPECT_EQ(in_table, in_schema);
+
+  const Train train = inputs_.train();
+  const Reproducibility reproducibility = inputs_.reproducibility();
+  const Outcome reference = Run({});
+  for (const auto& row : kRows) {
+    inputs_.train() = train;
+    inputs_.reproducibility() = reproducibility;
+    google::protobuf::TextFormat::Parser parser;
+    ASSERT_TRUE(parser.MergeFromString(row.train, &inputs_.train())) << row.path;
+    ASSERT_TRUE(parser.MergeFromString(row.reproducibility, &inputs_.reproducibility())) << row.path;
+    const Outcome outcome = Run({.ranks = row.ranks});
+    if (row.refused) {
+      EXPECT_EQ(outcome.statuses[0].code(), absl::StatusCode::kUnimplemented) << row.path;
+      continue;
+    }
+    ExpectOk(outcome);
+    EXPECT_EQ(outcome.loss, reference.loss) << row.path;
+    EXPECT_EQ(outcome.digests.at("hugging_face"), reference.digests.at("hugging_face")) << row.path;
+    // Others may have been published; those that both have are the same.
+    EXPECT_EQ(outcome.digests.count("step-000012"), 1u) << row.path;
+    for (const auto& [name, digest] : outcome.digests) {
+      const auto it = reference.digests.find(name);
+      if (it == reference.digests.end()) continue;
+      EXPECT_EQ(digest, it->second) << row.path << " " << name;
+    }
   }
 }
 

@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -75,12 +76,17 @@ class SharedMemoryComm : public Comm {
   }
 
  private:
+  static bool HasRoom(int fd, int64_t bytes) {
+    struct statvfs room = {};
+    return ::fstatvfs(fd, &room) == 0 && static_cast<double>(room.f_bavail) * room.f_frsize > bytes;
+  }
+
   static char* Map(const std::string& name, int flags, int64_t bytes) {
     const int fd = ::shm_open(name.c_str(), O_RDWR | O_CLOEXEC | flags, 0600);
     if (fd < 0) return nullptr;
     // All of it now: memory that runs out later would be a SIGBUS.
     void* memory = MAP_FAILED;
-    if ((flags & O_CREAT) == 0 || ::posix_fallocate(fd, 0, bytes) == 0)
+    if ((flags & O_CREAT) == 0 || (HasRoom(fd, bytes) && ::posix_fallocate(fd, 0, bytes) == 0))
       memory = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     ::close(fd);
     return memory == MAP_FAILED ? nullptr : static_cast<char*>(memory);
