@@ -1,7 +1,8 @@
 // Records of entries.log, by type:
-//   1  an action's entry: header, serialized ActionEntry       3  all records before an offset (8 bytes) are on disk
-//   2  a segment: header, serialized SegmentEntry              4  a tree that was read and checked: its digest
-// The header: key (32 bytes), time in microseconds since 1970 (8), hash of the boot id (8).
+//   1  an action's entry: header, bytes of the next part (4), serialized ActionEntry without `key`, serialized
+//   KeyRecord 2  a segment: header, serialized SegmentEntry 3  all records before an offset (8 bytes) are on disk 4  a
+//   tree that was read and checked: its digest
+// The header: key (32 bytes), time in microseconds since 1970 (8), hash of the boot id (8). Numbers are little-endian.
 #include "executor/cas/action_cache.h"
 
 #include <fcntl.h>
@@ -133,7 +134,23 @@ bool ActionCache::HasTree(const Digest& tree) {
   return true;
 }
 
-absl::StatusOr<FoundEntry> ActionCache::Lookup(const Digest& key, bool check_bytes) {
+absl::Status ActionCache::ParseEntry(int64_t offset, bool with_key, ActionEntry& entry) {
+  bool good = false;
+  RETURN_IF_ERROR(log_->View(offset, [&](const RecordLog::Record& record) {
+    absl::string_view rest = record.payload.substr(kHeaderBytes);
+    if (rest.size() < sizeof(uint32_t)) return;
+    const auto size = NumberAt<uint32_t>(rest, 0);
+    rest.remove_prefix(sizeof(size));
+    if (rest.size() < size) return;
+    good = entry.ParseFromArray(rest.data(), static_cast<int>(size));
+    rest.remove_prefix(size);
+    if (with_key) good &= entry.mutable_key()->ParseFromArray(rest.data(), static_cast<int>(rest.size()));
+  }));
+  if (!good) return absl::DataLossError(absl::StrCat(log_->path(), ": the entry at ", offset, " cannot be read"));
+  return absl::OkStatus();
+}
+
+absl::StatusOr<FoundEntry> ActionCache::Lookup(const Digest& key, const LookupOptions& options) {
   const auto find = [&]() -> absl::optional<Indexed> {
     std::lock_guard lock(mutex_);
     const auto found = entries_.find(key);
@@ -147,11 +164,11 @@ absl::StatusOr<FoundEntry> ActionCache::Lookup(const Digest& key, bool check_byt
     indexed = find();
     if (!indexed.has_value()) return result;
   }
-  const absl::Status parsed = Parse(indexed->offset, result.entry);
+  const absl::Status parsed = ParseEntry(indexed->offset, options.with_key, result.entry);
   if (absl::IsDataLoss(parsed)) return FoundEntry{};
   RETURN_IF_ERROR(parsed);
   result.state = EntryState::kComplete;
-  if (!check_bytes) return result;
+  if (!options.check_bytes) return result;
   const bool doubtful = indexed->boot != boot_ && indexed->offset >= synced_until_;
   for (const OutputTree& output : result.entry.output()) {
     ASSIGN_OR_RETURN(const Digest tree, Digest::Parse(output.digest()));
@@ -165,7 +182,14 @@ absl::StatusOr<FoundEntry> ActionCache::Lookup(const Digest& key, bool check_byt
 }
 
 absl::Status ActionCache::Put(const Digest& key, const ActionEntry& entry, absl::string_view stage) {
-  const std::string framed = Framed(key, entry.SerializeAsString());
+  ActionEntry without_key = entry;
+  without_key.clear_key();
+  std::string payload(sizeof(uint32_t), '\0');
+  without_key.AppendToString(&payload);
+  const auto size = static_cast<uint32_t>(payload.size() - sizeof(uint32_t));
+  std::memcpy(payload.data(), &size, sizeof(size));
+  entry.key().AppendToString(&payload);
+  const std::string framed = Framed(key, payload);
   bool there = false;
   {
     std::lock_guard lock(mutex_);
@@ -181,7 +205,7 @@ absl::Status ActionCache::Put(const Digest& key, const ActionEntry& entry, absl:
     needs_sync_ = true;
   }
   if (!there) return absl::OkStatus();
-  ASSIGN_OR_RETURN(const FoundEntry first, Lookup(key, /*check_bytes=*/false));
+  ASSIGN_OR_RETURN(const FoundEntry first, Lookup(key, {.check_bytes = false, .with_key = false}));
   if (first.state == EntryState::kAbsent || Outputs(first.entry) == Outputs(entry)) return absl::OkStatus();
   for (int i = 0; i < std::min(first.entry.output_size(), entry.output_size()); ++i) {
     const OutputTree& recorded = first.entry.output(i);
@@ -278,7 +302,7 @@ absl::StatusOr<std::vector<ActionCache::Item>> ActionCache::ListItems() {
       for (const OutputTree& output : item.segment.completed().output()) add_tree(output);
     } else {
       ActionEntry entry;
-      if (!Parse(at.offset, entry).ok()) continue;
+      if (!ParseEntry(at.offset, /*with_key=*/false, entry).ok()) continue;
       for (const OutputTree& output : entry.output()) add_tree(output);
     }
     items.push_back(std::move(item));

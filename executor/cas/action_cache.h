@@ -44,8 +44,12 @@ class ActionCache {
   // `boot_id`: of this machine's present boot (BootId()).
   static absl::StatusOr<std::unique_ptr<ActionCache>> Open(Cas& cas, const std::string& boot_id);
 
-  // `check_bytes` false: kComplete means kKnown or better, at less cost.
-  absl::StatusOr<FoundEntry> Lookup(const Digest& key, bool check_bytes = true);
+  struct LookupOptions {
+    bool check_bytes = true;  // false: kComplete means kKnown or better
+    bool with_key = true;     // false: the entry comes without its `key`, the larger part of a small entry
+  };
+  absl::StatusOr<FoundEntry> Lookup(const Digest& key, const LookupOptions& options);
+  absl::StatusOr<FoundEntry> Lookup(const Digest& key) { return Lookup(key, LookupOptions()); }
 
   // The first writer wins: an entry with the same outputs is kept as it is. FailedPrecondition: there is one with other
   // outputs; the message names `stage`.
@@ -85,6 +89,7 @@ class ActionCache {
   void Forget();
   absl::Status Refresh();
   std::string Framed(const Digest& key, absl::string_view payload) const;
+  absl::Status ParseEntry(int64_t offset, bool with_key, ActionEntry& entry);
   absl::Status Parse(int64_t offset, google::protobuf::MessageLite& message);
 
   Cas& cas_;

@@ -44,16 +44,21 @@ absl::Status MakeFolder(const std::string& path) {
   return ErrnoError(errno, "create folder", path);
 }
 
+// Returns an errno, or 0.
+int WriteWhole(int fd, absl::string_view bytes) {
+  while (!bytes.empty()) {
+    const ssize_t n = ::write(fd, bytes.data(), bytes.size());
+    if (n < 0 && errno != EINTR) return errno;
+    if (n > 0) bytes.remove_prefix(n);
+  }
+  return 0;
+}
+
 // A new file with this content and mode, whatever the umask.
 absl::Status WriteNewFile(const std::string& path, absl::string_view content, mode_t mode) {
   const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
   if (fd < 0) return errno == EEXIST ? absl::OkStatus() : ErrnoError(errno, "create", path);
-  int error = 0;
-  for (absl::string_view rest = content; error == 0 && !rest.empty();) {
-    const ssize_t n = ::write(fd, rest.data(), rest.size());
-    if (n < 0 && errno != EINTR) error = errno;
-    if (n > 0) rest.remove_prefix(n);
-  }
+  const int error = WriteWhole(fd, content);
   ::close(fd);
   if (error == 0) return absl::OkStatus();
   ::unlink(path.c_str());
@@ -85,9 +90,12 @@ absl::Status CloneFile(const std::string& from, const std::string& to, bool exec
       ::lseek(in, 0, SEEK_SET);
       ::lseek(out, 0, SEEK_SET);
       std::vector<char> buffer(1 << 18);
-      for (ssize_t n; error == 0 && (n = ::read(in, buffer.data(), buffer.size())) != 0;) {
+      while (error == 0) {
+        const ssize_t n = ::read(in, buffer.data(), buffer.size());
         if (n < 0 && errno == EINTR) continue;
-        if (n < 0 || ::write(out, buffer.data(), n) != n) error = errno == 0 ? ENOSPC : errno;
+        if (n < 0) error = errno;
+        if (n <= 0) break;
+        error = WriteWhole(out, {buffer.data(), static_cast<size_t>(n)});
       }
     }
   }

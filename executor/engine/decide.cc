@@ -13,7 +13,6 @@ namespace {
 absl::Status UseCompleted(Store& store, Decision& decision) {
   decision.entry = *decision.chain.completed;
   decision.entry.set_kind("train");
-  *decision.entry.mutable_key() = decision.key_record;
   *decision.entry.mutable_curve() = decision.chain.curves;
   decision.state = EntryState::kComplete;
   for (const OutputTree& output : decision.entry.output()) {
@@ -33,7 +32,7 @@ absl::StatusOr<const OutputTree*> FindOutput(const ActionEntry& entry, const std
 }
 
 absl::StatusOr<Decision> Decide(Store& store, const ResolvedPipeline& pipeline, int stage_index,
-                                const std::vector<const ActionEntry*>& producer, bool force) {
+                                const std::vector<const ActionEntry*>& producer, const DecideOptions& options) {
   const ResolvedStage& stage = pipeline.stages[stage_index];
   Decision decision;
   KeyInputs inputs;
@@ -54,15 +53,16 @@ absl::StatusOr<Decision> Decide(Store& store, const ResolvedPipeline& pipeline, 
     decision.tool_digest = inputs.tool_digest = digest.ToString();
   }
   ASSIGN_OR_RETURN(decision.key.bytes, MakeKey(pipeline, stage, inputs));
-  ASSIGN_OR_RETURN(FoundEntry found, store.cache->Lookup(decision.key));
+  ASSIGN_OR_RETURN(FoundEntry found, store.cache->Lookup(decision.key, {.with_key = false}));
   decision.state = found.state;
   decision.entry = std::move(found.entry);
-  if (decision.state == EntryState::kComplete && !force) return decision;
+  if (decision.state == EntryState::kComplete && !options.force && !options.record_of_cached) return decision;
   ASSIGN_OR_RETURN(decision.key_record, MakeKeyRecord(pipeline, stage, inputs));
+  if (decision.state == EntryState::kComplete && !options.force) return decision;
   if (stage.train_steps.has_value()) {
     ASSIGN_OR_RETURN(const KeyRecord chain_record, MakeChainKeyRecord(pipeline, stage, inputs));
     decision.chain_key = Digest{KeyOf(chain_record)};
-    if (force) return decision;
+    if (options.force) return decision;
     ASSIGN_OR_RETURN(decision.chain, WalkChain(*store.cache, *decision.chain_key, stage));
     if (decision.state == EntryState::kAbsent && decision.chain.completed.has_value())
       RETURN_IF_ERROR(UseCompleted(store, decision));

@@ -41,18 +41,22 @@ struct Decision {
   std::vector<std::string> lock_differences;
 
   EntryState state = EntryState::kAbsent;
-  ActionEntry entry;  // unless absent
+  ActionEntry entry;  // unless absent; without `key`
 
   // Of `train` stages that are to run.
   absl::optional<Digest> chain_key;
   ChainPosition chain;
 };
 
-// `producer[e]`: the entry of the stage that makes the input `edges[e]`. With `force`, what is recorded of its
-// own is not looked for. The caller holds a Cas::Hold.
+struct DecideOptions {
+  bool force = false;             // what is recorded of the stage's own is not looked for
+  bool record_of_cached = false;  // `key_record` of complete entries, too: it costs more than all the rest
+};
+
+// `producer[e]`: the entry of the stage that makes the input `edges[e]`. The caller holds a Cas::Hold.
 //   FailedPrecondition: an input is unresolved, a tool is missing.  NotFound: a file is.
 absl::StatusOr<Decision> Decide(Store& store, const ResolvedPipeline& pipeline, int stage_index,
-                                const std::vector<const ActionEntry*>& producer, bool force);
+                                const std::vector<const ActionEntry*>& producer, const DecideOptions& options);
 
 // The tree of a producer's output. NotFound: its entry has none of that name.
 absl::StatusOr<const OutputTree*> FindOutput(const ActionEntry& entry, const std::string& name);

@@ -27,13 +27,17 @@ struct EngineOptions {
   std::vector<std::string> arguments;  // for the record
 };
 
+// Pipelines with more stages than this leave the key records of cached stages out, of plans and of events: they would
+// take longer than all the rest.
+inline constexpr size_t kMaxKeyRecords = 1000;
+
 // What `plan` and `explain` show; computed by the code that `run` decides with.
 struct StagePlan {
   enum class Status { kCached, kRun, kBlocked };  // kBlocked: something before it must run first
   Status status = Status::kBlocked;
   absl::optional<std::string> key;  // hex; unknown while blocked
   absl::optional<KeyRecord> key_record;
-  absl::optional<ActionEntry> entry;  // if cached
+  absl::optional<ActionEntry> entry;  // if cached; without `key`
   // Nearest earlier record of a stage of this name and kind, for "what changed"; absent: never ran here.
   absl::optional<KeyRecord> previous;
   std::string reason;  // "cached", "new: never ran", "learning_rate changed: 0.002 -> 0.003", "forced", "waits for x"
@@ -48,7 +52,7 @@ struct RunResult {
   int exit_status = 0;  // DESIGN.md: 0, 1 a stage failed, 3 the machine failed, 4 a gate failed, 130 interrupted
   std::string run_id;
   std::string run_folder;                      // <home>/runs/<run_id>
-  std::map<std::string, ActionEntry> entries;  // of stages that are there, by name
+  std::map<std::string, ActionEntry> entries;  // of stages that are there, by name; without `key`
 };
 
 // Called in order, from one thread.

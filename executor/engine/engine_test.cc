@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -333,6 +334,57 @@ TEST_F(EngineTest, BytesThatGoAwayInTheMiddleAreMadeAgain) {
   EXPECT_TRUE(absl::StrContains(notes_, "runs again")) << notes_;
 }
 
+TEST_F(EngineTest, GarbageCollectionLeavesARunningRunAlone) {
+  PipelineBuilder builder;
+  builder.Shell("old", "head -c 100000 /dev/zero > out/out/x");
+  EXPECT_EQ(Run(builder).exit_status, 0);
+  builder.Shell("made", "yes | head -c 100000 > out/out/x");
+  builder.Shell("waits",
+                absl::StrCat("touch ", Path("waiting"), "; while [ ! -e ", Path("go"), " ]; do sleep 0.01; done; ",
+                             "cat in/made/x > out/out/x"),
+                {"made"});
+  builder.Shell("last", "cat in/old/x in/made/x | wc -c > out/out/x", {"old", "made", "waits"});
+  auto collector = *Engine::Create(options_, nullptr);
+  std::thread thread([&] {
+    while (!FileExists(Path("waiting"))) absl::SleepFor(absl::Milliseconds(5));
+    EXPECT_EQ(collector->CollectGarbage(0, false)->entries_kept, 2);
+    EXPECT_TRUE(WriteFile(Path("go"), "").ok());
+  });
+  const RunResult result = Run(builder);
+  thread.join();
+  EXPECT_EQ(result.exit_status, 0);
+  EXPECT_EQ(notes_, "");
+  EXPECT_EQ(Output(result, "last", "x"), "200000\n");
+}
+
+TEST_F(EngineTest, AFullDiskIsTheMachinesFaultAndNothingIsTorn) {
+  const std::string mounted = Path("mounted");
+  ASSERT_TRUE(CreateDirectories(mounted).ok());
+  if (::mount("tmpfs", mounted.c_str(), "tmpfs", 0, "size=1m") != 0)
+    GTEST_SKIP() << "a file system of 1 MiB cannot be mounted here: that takes root";
+  PipelineBuilder builder;
+  for (int i = 0; i < 40; ++i) {
+    // Nothing that the scripts do fails: what does not fit is the executor's to notice.
+    builder.Shell(absl::StrCat("s", i),
+                  absl::StrCat("ln -s ", Path("big"), i % 8, " out/out/x; echo ", i, " > out/out/y"));
+    ASSERT_TRUE(WriteFile(absl::StrCat(Path("big"), i % 8), std::string(200'000, 'a' + i % 8)).ok());
+  }
+  options_.home = mounted + "/home";
+  EXPECT_EQ(Run(builder).exit_status, 3);
+  bool said = false;
+  for (const auto& [stage, failed] : errors_) said |= absl::StrContains(failed.error(), "No space left");
+  EXPECT_TRUE(said) << errors_.begin()->second.error();
+  ASSERT_EQ(::mount("", mounted.c_str(), "", MS_REMOUNT, "size=32m"), 0);
+  const RunResult result = Run(builder);
+  EXPECT_EQ(result.exit_status, 0);
+  options_.home = Path("home");
+  const RunResult elsewhere = Run(builder);
+  for (const auto& [stage, entry] : elsewhere.entries)
+    EXPECT_EQ(result.entries.at(stage).output(0).digest(), entry.output(0).digest()) << stage;
+  engine_.reset();
+  EXPECT_EQ(::umount(mounted.c_str()), 0);
+}
+
 TEST_F(EngineTest, OrderAndParallelism) {
   PipelineBuilder builder;
   for (int i = 0; i < 8; ++i)
@@ -356,6 +408,17 @@ TEST_F(EngineTest, ADiamondOfManyStages) {
   EXPECT_EQ(Run(builder).exit_status, 0);
   Run(builder);
   EXPECT_EQ(Last("bottom"), CACHED);
+}
+
+TEST_F(EngineTest, ManyStagesKeepTheirRecordsToThemselves) {
+  PipelineBuilder builder;
+  for (int i = 0; i < 1001; ++i) builder.Shell(absl::StrCat("s", i), absl::StrCat(": ", i, " > out/out/x"));
+  EXPECT_EQ(Run(builder).exit_status, 0);
+  EXPECT_EQ(Run(builder).entries.size(), 1001);
+  EXPECT_EQ(Last("s1000"), CACHED);
+  const std::vector<StagePlan> plan = Plan(builder);
+  EXPECT_EQ(plan[7].status, Status::kCached);
+  EXPECT_FALSE(plan[7].key_record.has_value());
 }
 
 TEST_F(EngineTest, TheLogTellsTheRun) {

@@ -68,8 +68,8 @@ void Home::CleanUp() const {
     const std::string path = JoinPath(Leases(), run_id);
     const int fd = OpenAbandoned(path);
     if (fd < 0) continue;
-    RemoveTree(Work(run_id)).IgnoreError();
-    ::unlink(path.c_str());
+    // Its stages may be ending yet: then the next run cleans up.
+    if (RemoveTree(Work(run_id)).ok()) ::unlink(path.c_str());
     ::close(fd);
   }
 }
@@ -88,6 +88,7 @@ absl::StatusOr<std::unique_ptr<Lease>> Lease::Take(const Home& home, const std::
   std::unique_ptr<Lease> lease(new Lease(path, fd));
   if (::flock(fd, LOCK_EX | LOCK_NB) != 0) return ErrnoError(errno, "lock", path);
   const int64_t now = absl::ToUnixMicros(absl::Now());
+  errno = 0;
   if (::write(fd, &now, sizeof(now)) != sizeof(now)) return ErrnoError(errno == 0 ? ENOSPC : errno, "write", path);
   return lease;
 }
@@ -101,6 +102,7 @@ absl::Status Lease::Add(const std::vector<Digest>& keys) {
   if (keys.empty()) return absl::OkStatus();
   const size_t size = keys.size() * sizeof(Digest);
   std::lock_guard lock(mutex_);
+  errno = 0;
   if (::write(fd_, keys.data(), size) == static_cast<ssize_t>(size)) return absl::OkStatus();
   return ErrnoError(errno == 0 ? ENOSPC : errno, "write", path_);
 }

@@ -74,11 +74,11 @@ class Planner {
     std::vector<const ActionEntry*> producers;
     for (const StageEdge& edge : stage.edges) producers.push_back(&*plans_[edge.producer].entry);
     const bool forced = options_.force.contains(stage.name);
-    absl::StatusOr<Decision> decision = Decide(store_, pipeline_, i, producers, forced);
+    absl::StatusOr<Decision> decision =
+        Decide(store_, pipeline_, i, producers, {.force = forced, .record_of_cached = few_});
     if (!decision.ok()) return Annotate(decision.status(), absl::StrCat("stage \"", stage.name, "\""));
     plan.key = decision->key.Hex();
-    plan.key_record =
-        decision->key_record.component_size() > 0 ? std::move(decision->key_record) : decision->entry.key();
+    if (decision->key_record.component_size() > 0) plan.key_record = std::move(decision->key_record);
     plan.resume_step = decision->chain.resume_step;
     plan.prefix_reason = decision->chain.ends_because;
     states_[i] = decision->state;
@@ -123,7 +123,7 @@ class Planner {
     if (index_ == nullptr) return;
     size_t fewest = SIZE_MAX;
     for (const Digest& key : index_->KeysOf(stage.name, stage.kind)) {
-      absl::StatusOr<FoundEntry> found = store_.cache->Lookup(key, /*check_bytes=*/false);
+      absl::StatusOr<FoundEntry> found = store_.cache->Lookup(key, {.check_bytes = false});
       if (!found.ok() || found->state == EntryState::kAbsent) continue;
       const size_t count =
           plan.key_record.has_value() ? CompareKeyRecords(found->entry.key(), *plan.key_record).size() : 0;
@@ -156,6 +156,7 @@ class Planner {
   Store& store_;
   const ResolvedPipeline& pipeline_;
   const EngineOptions& options_;
+  const bool few_ = pipeline_.stages.size() <= kMaxKeyRecords;
   std::unique_ptr<StageIndex> index_;
   std::vector<StagePlan> plans_;
   std::vector<EntryState> states_;

@@ -14,6 +14,7 @@
 #include "absl/time/time.h"
 #include "base/check.h"
 #include "base/file.h"
+#include "base/parallel.h"
 #include "base/status_macros.h"
 #include "executor/engine/machine.h"
 #include "executor/engine/stage_index.h"
@@ -25,6 +26,7 @@ constexpr absl::Duration kSyncAfter = absl::Seconds(30);
 // Events may be this old when they are shown; stages do not wait for that.
 constexpr std::chrono::milliseconds kPassOnEvery(20);
 constexpr size_t kPassOnAtOnce = 256;
+constexpr int64_t kDecideTogether = 64;
 constexpr absl::Duration kRetryDelay = absl::Milliseconds(200);
 
 StageInfo InfoOf(const ResolvedPipeline& pipeline, const ResolvedStage& stage) {
@@ -156,32 +158,51 @@ absl::Status PipelineRun::Begin() {
   return absl::OkStatus();
 }
 
+// Level by level: the stages of a level need only what is before it, so they are decided on at the same time.
 absl::Status PipelineRun::DecideAll() {
-  for (int i = 0; i < static_cast<int>(stages_.size()); ++i) {
-    Stage& stage = stages_[i];
-    const ResolvedStage& resolved = pipeline_.stages[i];
-    bool inputs_known = true;
-    for (const StageEdge& edge : resolved.edges) {
-      const Stage& producer = stages_[edge.producer];
-      inputs_known &= producer.known && !producer.decision.entry.gate_failed();
-    }
-    if (!inputs_known) continue;
-    absl::StatusOr<Decision> decision = Decide(store_, pipeline_, i, Producers(i), Forced(i));
-    if (!decision.ok()) return Annotate(decision.status(), absl::StrCat("stage \"", resolved.name, "\""));
-    stage.decision = *std::move(decision);
-    stage.decided = true;
-    stage.known = stage.decision.state != EntryState::kAbsent;
-    if (stage.decision.lock_differences.empty()) continue;
-    const std::string differences = absl::StrJoin(stage.decision.lock_differences, "\n    ");
+  const int count = static_cast<int>(stages_.size());
+  std::vector<int> level(count, 0);
+  std::vector<std::vector<int>> levels;
+  for (int i = 0; i < count; ++i) {
+    for (const StageEdge& edge : pipeline_.stages[i].edges) level[i] = std::max(level[i], level[edge.producer] + 1);
+    if (level[i] == static_cast<int>(levels.size())) levels.emplace_back();
+    levels[level[i]].push_back(i);
+  }
+  std::vector<absl::Status> status(count);
+  for (const std::vector<int>& members : levels) {
+    const int64_t size = static_cast<int64_t>(members.size());
+    const int64_t chunks = (size + kDecideTogether - 1) / kDecideTogether;
+    ParallelFor(store_.threads, chunks, [&](int64_t chunk) {
+      for (int64_t m = chunk * kDecideTogether; m < std::min(size, (chunk + 1) * kDecideTogether); ++m)
+        status[members[m]] = DecideStage(members[m]);
+    });
+  }
+  for (int i = 0; i < count; ++i) {
+    const std::string& name = pipeline_.stages[i].name;
+    if (!status[i].ok()) return Annotate(status[i], absl::StrCat("stage \"", name, "\""));
+    const std::vector<std::string>& differences = stages_[i].decision.lock_differences;
+    if (differences.empty()) continue;
     if (options_.locked) {
-      return absl::FailedPreconditionError(
-          absl::StrCat("stage \"", resolved.name, "\": files are not what their lock says\n    ", differences,
-                       "\n  why: --locked\n  fix: get the locked files, or write the lock file anew"));
+      return absl::FailedPreconditionError(absl::StrCat(
+          "stage \"", name, "\": files are not what their lock says\n    ", absl::StrJoin(differences, "\n    "),
+          "\n  why: --locked\n  fix: get the locked files, or write the lock file anew"));
     }
-    notes_.push_back(absl::StrCat("stage \"", resolved.name, "\": files are not what their lock says: ",
-                                  absl::StrJoin(stage.decision.lock_differences, "; ")));
+    notes_.push_back(
+        absl::StrCat("stage \"", name, "\": files are not what their lock says: ", absl::StrJoin(differences, "; ")));
   }
   return store_.memo->Flush();
+}
+
+absl::Status PipelineRun::DecideStage(int i) {
+  Stage& stage = stages_[i];
+  for (const StageEdge& edge : pipeline_.stages[i].edges) {
+    const Stage& producer = stages_[edge.producer];
+    if (!producer.known || producer.decision.entry.gate_failed()) return absl::OkStatus();
+  }
+  ASSIGN_OR_RETURN(stage.decision, Decide(store_, pipeline_, i, Producers(i), OptionsFor(i)));
+  stage.decided = true;
+  stage.known = stage.decision.state != EntryState::kAbsent;
+  return absl::OkStatus();
 }
 
 // From the last stage to the first: a stage whose entry is there is cached, unless it is forced, or its bytes are gone
@@ -257,14 +278,9 @@ void PipelineRun::Transition(int i, StageState state, StageChanged details) {
   details.set_state(state);
   if (stage.decided) {
     details.set_key(stage.decision.key.Hex());
-    if (state == CACHED || state == COMPLETE || state == GATE_FAILED) {
-      *details.mutable_entry() = stage.decision.entry;
-      details.mutable_entry()->clear_key();
-    }
-    if (leaves_waiting) {
-      *details.mutable_key_record() =
-          stage.decision.key_record.component_size() > 0 ? stage.decision.key_record : stage.decision.entry.key();
-    }
+    if (leaves_waiting && stage.decision.key_record.component_size() > 0)
+      *details.mutable_key_record() = stage.decision.key_record;
+    if (state == CACHED || state == COMPLETE || state == GATE_FAILED) *details.mutable_entry() = stage.decision.entry;
     if (!stage.decision.tool_digest.empty()) details.set_tool_digest(stage.decision.tool_digest);
   }
   if (stage.attempt > 0) details.set_attempt(stage.attempt);
@@ -373,7 +389,9 @@ void PipelineRun::RunStage(int i, std::unique_lock<std::mutex>& lock) {
     {
       // Its inputs may be others now, and its chain is longer.
       const Cas::Hold hold(*store_.cas);
-      decision = Decide(store_, pipeline_, i, producers, Forced(i) && !resolved.train_steps.has_value());
+      DecideOptions options = OptionsFor(i);
+      options.force &= !resolved.train_steps.has_value();
+      decision = Decide(store_, pipeline_, i, producers, options);
     }
     lock.lock();
     if (!decision.ok()) {
@@ -389,6 +407,7 @@ void PipelineRun::RunStage(int i, std::unique_lock<std::mutex>& lock) {
 void PipelineRun::Complete(int i, StageState state, ActionEntry entry, std::unique_lock<std::mutex>& lock) {
   Stage& stage = stages_[i];
   stage.decision.entry = std::move(entry);
+  stage.decision.entry.clear_key();
   stage.decision.state = EntryState::kComplete;
   stage.known = true;
   stage.made_here = true;
@@ -415,7 +434,7 @@ void PipelineRun::Release(int i, std::unique_lock<std::mutex>& lock) {
         absl::StatusOr<Decision> decision = absl::UnknownError("");
         {
           const Cas::Hold hold(*store_.cas);
-          decision = Decide(store_, pipeline_, consumer, producers, Forced(consumer));
+          decision = Decide(store_, pipeline_, consumer, producers, OptionsFor(consumer));
           if (decision.ok() && decision->state != EntryState::kAbsent) lease_->Add({decision->key}).IgnoreError();
         }
         lock.lock();

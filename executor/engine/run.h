@@ -49,6 +49,7 @@ class PipelineRun {
   absl::Status Begin();
   // Decides on all that can be decided before anything runs.
   absl::Status DecideAll();
+  absl::Status DecideStage(int i);
   void MarkNeeded();
   void SettleCached(std::unique_lock<std::mutex>& lock);
   absl::Status InstallTools();
@@ -71,6 +72,9 @@ class PipelineRun {
   void Rebuild(int consumer, int producer);
   std::vector<const ActionEntry*> Producers(int i) const;
   bool Forced(int i) const { return options_.force.contains(pipeline_.stages[i].name); }
+  DecideOptions OptionsFor(int i) const {
+    return {.force = Forced(i), .record_of_cached = stages_.size() <= kMaxKeyRecords};
+  }
 
   Store& store_;
   const ResolvedPipeline& pipeline_;

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -41,6 +42,7 @@ constexpr int64_t kTailBytes = 16 << 10;
 // A trainer writes a checkpoint when it is asked to end.
 constexpr absl::Duration kTrainGrace = absl::Seconds(60);
 constexpr absl::Duration kGrace = absl::Seconds(10);
+constexpr int64_t kFullDiskBytes = 1 << 20;  // left
 constexpr int64_t kMaxRecordedRates = 100'000;
 
 absl::Status MakeFolder(const std::string& path) {
@@ -277,10 +279,23 @@ class Attempt {
       gate_failed_ = true;
       return absl::OkStatus();
     }
+    if (DiskIsFull()) {
+      return absl::ResourceExhaustedError(
+          absl::StrCat(where, "exited with status ", failed.exit_status, after, "\n  why: ", ::strerror(ENOSPC)));
+    }
     if (failed.exit_status == kStageBadRequest)
       return absl::InvalidArgumentError(absl::StrCat(where, "refused what it was given (exit status 2)", after));
     result_.retry = true;
     return absl::InternalError(absl::StrCat(where, "exited with status ", failed.exit_status, after));
+  }
+
+  // Tools say so in many ways, or not at all.
+  bool DiskIsFull() const {
+    for (const std::string& line : result_.log_tail) {
+      if (absl::StrContains(line, ::strerror(ENOSPC))) return true;
+    }
+    struct statvfs s;
+    return ::statvfs(work_.c_str(), &s) == 0 && static_cast<int64_t>(s.f_bavail * s.f_frsize) < kFullDiskBytes;
   }
 
   void ReadTail() { result_.log_tail = TailOf(JoinPath(context_.run_folder, result_.log_path)); }
