@@ -129,7 +129,7 @@ absl::Span<const uint32_t> Encoder::Encode(absl::string_view text, SpecialTokens
     text = replaced;
   }
   // A little text is not worth a cache.
-  if (cache_.empty() && (bytes_seen_ += text.size()) > 4096) cache_.assign(size_t{1} << kCacheBits, CacheEntry{});
+  if (cache_.empty() && (bytes_seen_ += text.size()) > 4096) cache_.assign(size_t{1} << kCacheSetBits, CacheSet{});
   const Tokenizer& t = tokenizer_;
   SplitByAddedTokens(t.plain_, t.plain_tokens_, text, special_tokens, [&](absl::string_view between) {
     SplitByAddedTokens(t.normalized_, t.normalized_tokens_, between, special_tokens,
@@ -158,13 +158,20 @@ void Encoder::SplitByAddedTokens(const AddedTokenFinder& finder, const std::vect
 
 void Encoder::EncodeText(absl::string_view text) {
   const char* const readable_end = text.data() + text.size();
-  tokenizer_.pre_tokenizer_.ForEachPiece(text, [&](absl::string_view piece) { EncodePiece(piece, readable_end); });
+  tokenizer_.pre_tokenizer_.ForEachPiece(text, [&](absl::string_view piece) { Add(piece, readable_end); });
+  Finish();
 }
 
-inline void Encoder::EncodePiece(absl::string_view piece, const char* readable_end) {
+inline void Encoder::Add(absl::string_view piece, const char* readable_end) {
+  if (num_pending_ == kMostPending) Finish();
+  Pending& pending = pending_[num_pending_++];
+  pending.piece = piece;
   const size_t length = piece.size();
-  if (length > 15 || cache_.empty()) return EncodeUncached(piece);
-  uint64_t key[2];
+  if (length > 15 || cache_.empty()) {
+    pending.set = nullptr;
+    return;
+  }
+  uint64_t* const key = pending.key;
   if (readable_end - piece.data() >= 16) [[likely]] {
     std::memcpy(key, piece.data(), 16);
     // Keep the first `length` bytes.
@@ -177,28 +184,42 @@ inline void Encoder::EncodePiece(absl::string_view piece, const char* readable_e
     std::memcpy(key, piece.data(), length);
   }
   key[1] |= uint64_t{length} << 56;
-
   uint64_t hash = (key[0] ^ 0x9E3779B97F4A7C15) * 0xD6E8FEB86659FD93;
   hash = ((hash ^ hash >> 32) + key[1]) * 0xA0761D6478BD642F;
-  // Two places for each hash; the one that was used first is given up.
-  CacheEntry* const pair = &cache_[hash >> (64 - kCacheBits) & ~uint64_t{1}];
-  CacheEntry* entry = pair;
-  if (entry->key[0] != key[0] || entry->key[1] != key[1]) {
-    ++entry;
-    if (entry->key[0] != key[0] || entry->key[1] != key[1]) {
+  pending.set = &cache_[hash >> (64 - kCacheSetBits)];
+  __builtin_prefetch(pending.set);
+}
+
+void Encoder::Finish() {
+  for (size_t i = 0; i < num_pending_; ++i) EncodePending(pending_[i]);
+  num_pending_ = 0;
+}
+
+inline void Encoder::EncodePending(const Pending& pending) {
+  if (pending.set == nullptr) return EncodeUncached(pending.piece);
+  const auto holds = [&](const CacheEntry& entry) {
+    return entry.key[0] == pending.key[0] && entry.key[1] == pending.key[1];
+  };
+  CacheEntry* const pair = pending.set->entries;
+  if (!holds(pair[0])) {
+    if (holds(pair[1])) {
+      std::swap(pair[0], pair[1]);
+    } else {
       const size_t before = ids_.size();
-      EncodeUncached(piece);
+      EncodeUncached(pending.piece);
       const size_t count = ids_.size() - before;
       if (count > 4) return;
+      // The one that was used longer ago is given up.
       pair[1] = pair[0];
-      pair[0].key[0] = key[0];
-      pair[0].key[1] = key[1];
+      pair[0].key[0] = pending.key[0];
+      pair[0].key[1] = pending.key[1];
       for (size_t i = 0; i < 4; ++i) pair[0].ids[i] = i < count ? ids_.data()[before + i] : kUnused;
       return;
     }
   }
-  std::memcpy(ids_.Reserve(4), entry->ids, sizeof(entry->ids));
-  ids_.Advance(1 + (entry->ids[1] != kUnused) + (entry->ids[2] != kUnused) + (entry->ids[3] != kUnused));
+  const uint32_t* const ids = pair[0].ids;
+  std::memcpy(ids_.Reserve(4), ids, 4 * sizeof(uint32_t));
+  ids_.Advance(1 + (ids[1] != kUnused) + (ids[2] != kUnused) + (ids[3] != kUnused));
 }
 
 void Encoder::EncodeUncached(absl::string_view piece) {

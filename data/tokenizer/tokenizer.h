@@ -85,23 +85,39 @@ class Encoder {
 
  private:
   // A piece of at most 15 bytes and what it becomes, if that is at most four ids.
-  struct alignas(32) CacheEntry {
+  struct CacheEntry {
     uint64_t key[2];  // the bytes, zeros, and the length in the last byte; length 0: empty
     uint32_t ids[4];  // the unused ones are kUnused
   };
   static constexpr uint32_t kUnused = 0xFFFFFFFF;
-  static constexpr int kCacheBits = 16;
+  // Two pieces with the same hash, the one used last first: a line of the processor's cache.
+  struct alignas(64) CacheSet {
+    CacheEntry entries[2];
+  };
+  static_assert(sizeof(CacheSet) == 64);
+  static constexpr int kCacheSetBits = 15;
+  // A piece whose entry is on its way from memory.
+  struct Pending {
+    absl::string_view piece;
+    uint64_t key[2];
+    CacheSet* set;  // nullptr: not for the cache
+  };
+  static constexpr size_t kMostPending = 16;
 
   template <typename Inner>
   void SplitByAddedTokens(const AddedTokenFinder& finder, const std::vector<uint32_t>& tokens, absl::string_view text,
                           SpecialTokens special_tokens, const Inner& inner);
   void EncodeText(absl::string_view text);
-  void EncodePiece(absl::string_view piece, const char* readable_end);
+  void Add(absl::string_view piece, const char* readable_end);
+  void Finish();
+  void EncodePending(const Pending& pending);
   void EncodeUncached(absl::string_view piece);
 
   const Tokenizer& tokenizer_;
   size_t bytes_seen_ = 0;
-  std::vector<CacheEntry> cache_;
+  std::vector<CacheSet> cache_;
+  Pending pending_[kMostPending];
+  size_t num_pending_ = 0;
   BpeModel::Scratch scratch_;
   IdBuffer ids_;
 };
