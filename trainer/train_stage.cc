@@ -125,7 +125,7 @@ class Training {
     if (const auto problems = ValidateAgainstData(train_.model(), length, order_->vocab_size()); !problems.empty())
       return absl::InvalidArgumentError(ToString(problems));
     ASSIGN_OR_RETURN(total_steps_, TotalSteps(train_, length));
-    RETURN_IF_ERROR(ValidateSchedule(train_.schedule(), total_steps_));
+    RETURN_IF_ERROR(ValidateSchedule(train_.schedule()));
     RETURN_IF_ERROR(order_->CheckEnough(total_steps_, train_.global_batch_size()));
     tokens_per_step_ = TokensPerStep(train_, length);
     return absl::OkStatus();

@@ -92,12 +92,7 @@ double LearningRateAt(const LearningRateSchedule& schedule, double peak, int64_t
   return peak;
 }
 
-absl::Status ValidateSchedule(const LearningRateSchedule& schedule, int64_t total_steps) {
-  if (schedule.warmup_steps() > total_steps) {
-    return absl::InvalidArgumentError(absl::StrCat("schedule.warmup_steps ", schedule.warmup_steps(),
-                                                   " is more than the ", total_steps, " steps of the budget",
-                                                   "\n  fix: a shorter warm-up, or a larger max_tokens or max_steps"));
-  }
+absl::Status ValidateSchedule(const LearningRateSchedule& schedule) {
   if (!schedule.has_multi_step()) return absl::OkStatus();
   for (int i = 0; i < schedule.multi_step().milestone_size(); ++i) {
     const LearningRateSchedule::Milestone& milestone = schedule.multi_step().milestone(i);

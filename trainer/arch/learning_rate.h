@@ -26,9 +26,9 @@ double LearningRateAt(const LearningRateSchedule& schedule, double peak, int64_t
 // The first step a milestone holds for.
 int64_t FirstStepOf(const LearningRateSchedule::Milestone& milestone, int64_t total_steps, int64_t tokens_per_step);
 
-// InvalidArgument: a milestone without `when`, or with a number of tokens that cannot be read; warm-up longer than the
-// budget.
-absl::Status ValidateSchedule(const LearningRateSchedule& schedule, int64_t total_steps);
+// InvalidArgument: a milestone without `when`, or with a number of tokens that cannot be read. (A warm-up longer than the
+// budget never reaches the peak: the loader warns.)
+absl::Status ValidateSchedule(const LearningRateSchedule& schedule);
 
 // Steps of the budget: max_steps, or max_tokens rounded up to whole steps of global_batch_size x sequence_length.
 // InvalidArgument: no budget, or one that cannot be read.

@@ -39,7 +39,7 @@ absl::Status NoSuchMetricError(const std::string& name, const Metrics& metrics) 
 
 std::string Failure(const Evaluate::Gate& gate, double value, absl::string_view relation, double bound) {
   return absl::StrCat("gate \"", gate.metric(), "\" does not hold: ", value, " is ", relation, " ", bound,
-                      gate.because().empty() ? "" : absl::StrCat("\n  why: ", gate.because()));
+                      gate.because().empty() ? "" : absl::StrCat(" (", gate.because(), ")"));
 }
 
 }  // namespace
@@ -55,7 +55,8 @@ absl::Status CheckGates(const Evaluate& parameters, const Metrics& metrics) {
     if (gate.has_max() && !(value <= gate.max())) failures.push_back(Failure(gate, value, "above its max", gate.max()));
   }
   if (failures.empty()) return absl::OkStatus();
-  return GateFailedError(absl::StrJoin(failures, "\n"));
+  // One line: the executor shows the last one of the log.
+  return GateFailedError(absl::StrJoin(failures, "; "));
 }
 
 }  // namespace millrace::trainer

@@ -32,11 +32,11 @@ struct Row {
 TEST(GatesTest, Fail) {
   for (const Row& row : {
            Row{"gate { metric: 'loss' max: 3.9 because: 'it learned' }",
-               "gate \"loss\" does not hold: 4 is above its max 3.9\n  why: it learned"},
+               "gate \"loss\" does not hold: 4 is above its max 3.9 (it learned)"},
            Row{"gate { metric: 'loss' min: 4.5 max: 5 }", "gate \"loss\" does not hold: 4 is below its min 4.5"},
            Row{"gate { metric: 'loss' max: 3 } gate { metric: 'bits_per_byte' max: 9 } gate { metric: "
                "'bits_per_byte.source_1' max: 2.75 }",
-               "gate \"loss\" does not hold: 4 is above its max 3\n"
+               "gate \"loss\" does not hold: 4 is above its max 3; "
                "gate \"bits_per_byte.source_1\" does not hold: 3 is above its max 2.75"},
        }) {
     const absl::Status status = Check(row.text, kMetrics);
