@@ -395,7 +395,16 @@ absl::StatusOr<Tree> Cas::GetTree(const Digest& digest) {
 }
 
 bool Cas::HasTree(const Digest& digest) {
-  const absl::StatusOr<Tree> tree = GetTree(digest);
+  // A small tree's record has a checksum: whether it is there needs no hashing.
+  absl::StatusOr<Tree> tree = absl::NotFoundError("");
+  if (const absl::optional<Small> small = FindSmall(digest); small.has_value()) {
+    const auto parse = [&](const RecordLog::Record& record) {
+      tree = Tree::Parse(record.payload.substr(kDigestBytes));
+    };
+    if (!small_log_->View(small->offset, parse).ok()) return false;
+  } else {
+    tree = GetTree(digest);
+  }
   return tree.ok() &&
          std::all_of(tree->files.begin(), tree->files.end(), [this](const TreeFile& file) { return Has(file.digest); });
 }
