@@ -20,6 +20,7 @@
 #include "executor/observe/metric_text.h"
 #include "executor/observe/progress_display.h"
 #include "executor/observe/terminal.h"
+#include "pipelines/schema/evaluate.pb.h"
 
 namespace millrace {
 namespace {
@@ -145,9 +146,15 @@ std::string RunSummary(const CommandContext& context, const ResolvedPipeline& pi
     if (stage.info.kind() != "evaluate" || !stage.entry) continue;
     const std::string headline = StageHeadline(stage);
     if (headline.empty()) continue;
-    const bool gated = stage.state == GATE_FAILED;
+    const bool gated = stage.entry->gate_failed();
+    const int index = pipeline.FindStage(stage.name());
+    const int gates = index < 0 ? 0 : static_cast<const Evaluate&>(*pipeline.stages[index].parameters).gate_size();
     absl::StrAppend(&results, stage.name(), "  ", headline,
-                    gated ? absl::StrCat(": ", stage.entry->gate_message()) : "", "\n");
+                    gated        ? absl::StrCat(": ", stage.entry->gate_message())
+                    : gates == 0 ? "."
+                    : gates == 1 ? ": gate passed."
+                                 : absl::StrCat(": ", gates, " gates passed."),
+                    "\n");
     if (const BitsPerByte bits = BitsPerByteOf(stage); bits.model) {
       in_short = absl::StrFormat(" %.2f bits/byte.", *bits.model);
     }

@@ -103,6 +103,15 @@ std::string TokensHeadline(const StageView& stage) {
   return absl::StrJoin(parts, ", ");
 }
 
+std::string MixHeadline(const StageView& stage) {
+  std::vector<std::string> parts;
+  if (const auto tokens = stage.FindMetric("tokens")) parts.push_back(absl::StrCat(FormatCount(*tokens), " tokens"));
+  if (const auto positions = stage.FindMetric("positions")) {
+    parts.push_back(absl::StrCat("an order of ", Whole(*positions), " sequences"));
+  }
+  return absl::StrJoin(parts, ", ");
+}
+
 std::string TrainHeadline(const StageView& stage) {
   std::vector<std::string> parts;
   const auto loss = stage.curves.find("loss");
@@ -160,6 +169,7 @@ std::string MetricLabel(absl::string_view name) {
   int ordinal;
   if (SplitSourceMetric(name, base, ordinal)) name = base;
   absl::ConsumePrefix(&name, "time.");
+  if (name == "grad_norm") return "gradient norm";
   return absl::StrReplaceAll(name, {{"_", " "}, {".", ": "}});
 }
 
@@ -179,6 +189,7 @@ std::string StageHeadline(const StageView& stage) {
   if (kind == "tokenizer" || kind == "train_tokenizer" || kind == "tokenize" || kind == "pack") {
     headline = TokensHeadline(stage);
   }
+  if (kind == "mix") headline = MixHeadline(stage);
   if (kind == "train") headline = TrainHeadline(stage);
   if (kind == "evaluate") headline = EvaluateHeadline(stage);
   return headline.empty() ? AnyHeadline(stage) : headline;

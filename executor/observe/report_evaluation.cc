@@ -1,9 +1,11 @@
 #include <algorithm>
 #include <cmath>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_split.h"
 #include "executor/observe/html.h"
 #include "executor/observe/metric_text.h"
 #include "executor/observe/report_sections.h"
@@ -121,6 +123,29 @@ std::string OtherMetrics(const StageView& stage) {
                       "</summary><div class=\"scroll\"><table><tbody>", rows, "</tbody></table></div></details>");
 }
 
+// A model that has learned little may write one line over and over: what stands more than twice in a row is counted,
+// and after sixteen lines it is enough.
+std::string WithoutRepeats(absl::string_view text) {
+  const std::vector<absl::string_view> lines = absl::StrSplit(text, '\n');
+  std::string result;
+  int shown = 0;
+  for (size_t i = 0; i < lines.size();) {
+    if (++shown > 16) {
+      absl::StrAppend(&result, "\n⋯ (", lines.size() - i, " more lines)");
+      break;
+    }
+    const absl::string_view line = absl::StripTrailingAsciiWhitespace(lines[i]);
+    size_t end = i + 1;
+    while (end < lines.size() && absl::StripTrailingAsciiWhitespace(lines[end]) == line) ++end;
+    absl::StrAppend(&result, i > 0 ? "\n" : "", line);
+    if (end - i == 2) absl::StrAppend(&result, "\n", line);
+    if (end - i > 2)
+      absl::StrAppend(&result, line.empty() ? "" : "\n", "⋯ (", end - i, line.empty() ? " empty lines)" : " times)");
+    i = end;
+  }
+  return result;
+}
+
 }  // namespace
 
 std::string EvaluationSection(const RunModel& model, const ReportLimits& limits) {
@@ -145,7 +170,8 @@ std::string SamplesSection(const RunModel& model, const ReportLimits& limits) {
       if (!IsSample(example)) continue;
       if (++all > limits.samples) continue;
       ++shown;
-      absl::string_view text = example.text();
+      const std::string without_repeats = WithoutRepeats(example.text());
+      absl::string_view text = without_repeats;
       const absl::string_view prompt = example.title();
       std::string shown_text;
       if (!prompt.empty() && absl::StartsWith(text, prompt)) {
@@ -153,7 +179,7 @@ std::string SamplesSection(const RunModel& model, const ReportLimits& limits) {
         text.remove_prefix(prompt.size());
         absl::StrAppend(&shown_text, EscapeHtmlCut(text, limits.example_characters));
       } else if (!prompt.empty()) {
-        shown_text = absl::StrCat("<mark>", EscapeHtmlCut(prompt, 400), "</mark> ",
+        shown_text = absl::StrCat("<mark>", EscapeHtmlCut(prompt, 400), "</mark>",
                                   EscapeHtmlCut(text, limits.example_characters));
       } else {
         shown_text = EscapeHtmlCut(text, limits.example_characters);

@@ -89,7 +89,7 @@ std::string StagesSection(const RunModel& model, const ReportLimits& limits) {
           stage->state == COMPLETE ? "f1" : "fbad", "\" x=\"", SvgNumber(std::min(left, 99.6)), "\" width=\"",
           SvgNumber(std::max(width, 0.4)), "\" height=\"12\"/></svg>");
     } else if (stage->state == CACHED) {
-      absl::StrAppend(&body, "<span class=\"soft\">not needed</span>");
+      absl::StrAppend(&body, "<span class=\"soft\" title=\"not needed\">–</span>");
     }
     const double seconds = stage->DurationSeconds();
     const int64_t memory = stage->entry ? stage->entry->peak_memory_bytes() : 0;

@@ -33,9 +33,9 @@ section>:last-child{margin-bottom:0}
 nav{margin:24px 0;display:flex;flex-wrap:wrap;gap:4px 20px;font-size:.9375rem}
 nav a{text-decoration:none;padding:4px 0}
 nav a:hover,nav a:focus{text-decoration:underline}
-.figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(158px,1fr));gap:1px;background:var(--rule);
-border:1px solid var(--rule);border-radius:12px;overflow:hidden;margin:0}
-.figures div{background:var(--panel);padding:16px 20px}
+.figures{display:flex;flex-wrap:wrap;border:1px solid var(--rule);border-radius:12px;overflow:hidden;margin:0;
+background:var(--panel)}
+.figures div{flex:1 1 214px;padding:16px 20px;box-shadow:1px 1px 0 0 var(--rule)}
 .figures dt{font-size:.8125rem;color:var(--soft);margin:0}
 .figures dd{margin:2px 0 0;font-size:1.375rem;line-height:1.3;font-weight:640;letter-spacing:-.015em;white-space:nowrap}
 .figures dd small{display:block;font-size:.8125rem;font-weight:400;letter-spacing:0;line-height:1.4;margin-top:3px;white-space:normal}
@@ -116,7 +116,7 @@ blockquote mark{background:none;color:inherit;font-weight:640}
 footer{color:var(--soft);font-size:.8125rem;padding-bottom:48px}
 @media (max-width:640px){main,header.top,footer{padding-left:14px;padding-right:14px}header.top{padding-top:24px}
 section{padding:20px 16px;border-radius:10px}h1{font-size:1.75rem}h2{font-size:1.2rem}
-.figures{grid-template-columns:1fr 1fr}.figures div{padding:12px 14px}.figures dd{font-size:1.125rem}.gantt .optional{display:none}.gantt td.line{min-width:90px}
+.figures div{flex-basis:40%;padding:12px 14px}.figures dd{font-size:1.125rem}.gantt .optional{display:none}.gantt td.line{min-width:64px}
 .bars{grid-template-columns:1fr;gap:2px}.bars>div{margin-bottom:12px}.bar{display:flex;flex-direction:column-reverse;align-items:stretch;gap:0;margin-bottom:4px}
 .bars>div.all{border-top:0;padding-top:0}
 .plot{grid-template-columns:44px 1fr;grid-template-rows:200px 24px}

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <set>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/quantity.h"
@@ -48,6 +49,11 @@ class Charts {
   std::set<std::string> used_;
 };
 
+std::string Capitalized(std::string text) {
+  if (!text.empty()) text[0] = absl::ascii_toupper(text[0]);
+  return text;
+}
+
 }  // namespace
 
 std::string TrainingSection(const RunModel& model) {
@@ -75,8 +81,8 @@ std::string TrainingSection(const RunModel& model) {
     int others = 0;
     for (const std::string& name : charts.Rest()) {
       if (++others > kMaxOtherCharts) break;
-      absl::StrAppend(&body,
-                      charts.Chart(MetricLabel(name), "", true, [&](const std::string& n) { return n == name; }));
+      absl::StrAppend(&body, charts.Chart(Capitalized(MetricLabel(name)), "", true,
+                                          [&](const std::string& n) { return n == name; }));
     }
     absl::StrAppend(&body, "</div>");
     const std::vector<std::string> rest = charts.Rest();
