@@ -1,7 +1,6 @@
 #include "data/tokenizer/added_tokens.h"
 
 #include <algorithm>
-#include <cstring>
 
 namespace millrace::data {
 
@@ -42,31 +41,36 @@ bool AddedTokenFinder::MatchAt(absl::string_view text, size_t begin, Match& matc
   return found;
 }
 
-bool AddedTokenFinder::Find(absl::string_view text, size_t from, Match& match) const {
-  if (empty_) return false;
-  const char* const end = text.data() + text.size();
-  const char* p = text.data() + from;
-  if (first_bytes_.size() > 3) {
-    for (; p < end; ++p) {
-      if (starts_[static_cast<uint8_t>(*p)] && MatchAt(text, p - text.data(), match)) return true;
-    }
-    return false;
+bool AddedTokenFinder::Search::NextByLoop(Match& match) {
+  for (; at_ < text_.size(); ++at_) {
+    if (!finder_.starts_[static_cast<uint8_t>(text_[at_])] || !finder_.MatchAt(text_, at_, match)) continue;
+    at_ = match.end;
+    return true;
   }
+  return false;
+}
+
+bool AddedTokenFinder::Search::Next(Match& match) {
+  if (finder_.empty_) return false;
+  const std::vector<uint8_t>& first_bytes = finder_.first_bytes_;
+  if (first_bytes.size() > kBytes) return NextByLoop(match);
   // memchr passes over text much faster than a loop.
-  const char* next[3] = {};
-  for (size_t i = 0; i < first_bytes_.size(); ++i) next[i] = p - 1;
-  while (p < end) {
-    const char* nearest = end;
-    for (size_t i = 0; i < first_bytes_.size(); ++i) {
-      if (next[i] < p) {
-        const void* const found = std::memchr(p, first_bytes_[i], end - p);
-        next[i] = found == nullptr ? end : static_cast<const char*>(found);
+  while (at_ < text_.size()) {
+    size_t nearest = text_.size();
+    for (size_t i = 0; i < first_bytes.size(); ++i) {
+      if (!known_[i] || next_[i] < at_) {
+        next_[i] = std::min(text_.find(static_cast<char>(first_bytes[i]), at_), text_.size());
+        known_[i] = true;
       }
-      nearest = std::min(nearest, next[i]);
+      nearest = std::min(nearest, next_[i]);
     }
-    if (nearest == end) return false;
-    if (MatchAt(text, nearest - text.data(), match)) return true;
-    p = nearest + 1;
+    at_ = nearest;
+    if (at_ == text_.size()) return false;
+    if (finder_.MatchAt(text_, at_, match)) {
+      at_ = match.end;
+      return true;
+    }
+    ++at_;
   }
   return false;
 }

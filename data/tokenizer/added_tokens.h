@@ -24,8 +24,26 @@ class AddedTokenFinder {
     size_t end = 0;
     uint32_t value = 0;
   };
-  // The first match at or behind `from`; false: there is none. Passes over text without one at some GB/s.
-  bool Find(absl::string_view text, size_t from, Match& match) const;
+  // The matches in a text from left to right, none within another. Passes over text without one at some GB/s; the time
+  // for all of them together is linear in the text. Finder and text outlive this. Not thread-safe.
+  class Search {
+   public:
+    Search(const AddedTokenFinder& finder, absl::string_view text) : finder_(finder), text_(text) {}
+    // False: there are no more.
+    bool Next(Match& match);
+
+   private:
+    bool NextByLoop(Match& match);
+
+    const AddedTokenFinder& finder_;
+    const absl::string_view text_;
+    size_t at_ = 0;
+    // Where each first byte occurs next, as far as that is known. Kept from match to match: a byte that does not occur
+    // is looked for once.
+    static constexpr size_t kBytes = 3;
+    size_t next_[kBytes] = {};
+    bool known_[kBytes] = {};
+  };
 
  private:
   static constexpr uint32_t kNone = 0xFFFFFFFF;

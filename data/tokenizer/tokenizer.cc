@@ -142,10 +142,9 @@ template <typename Inner>
 void Encoder::SplitByAddedTokens(const AddedTokenFinder& finder, const std::vector<uint32_t>& tokens,
                                  absl::string_view text, SpecialTokens special_tokens, const Inner& inner) {
   size_t done = 0;
-  size_t from = 0;
+  AddedTokenFinder::Search search(finder, text);
   AddedTokenFinder::Match match;
-  while (finder.Find(text, from, match)) {
-    from = match.end;
+  while (search.Next(match)) {
     const AddedToken& token = tokenizer_.added_tokens_[tokens[match.value]];
     // What is found but not recognised is still passed over as a whole.
     if (token.special && special_tokens == SpecialTokens::kAsText) continue;
