@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "base/quantity.h"
@@ -201,8 +202,15 @@ std::string TextOf(const CommandContext& context, const ResolvedPipeline& pipeli
                     unknown ? (seconds > 0 ? ", and those that never ran here" : "; how long is not known yet") : "");
   }
   absl::StrAppend(&text, ".\n");
-  if (!pipeline.unchecked.empty()) {
-    absl::StrAppend(&text, "not looked at here:\n  ", absl::StrJoin(pipeline.unchecked, "\n  "), "\n");
+  std::vector<std::string> unchecked;  // but for what the reasons above say
+  for (const std::string& line : pipeline.unchecked) {
+    const bool said = std::any_of(plans.begin(), plans.end(), [&](const StagePlan& plan) {
+      return !plan.reason.empty() && absl::StrContains(line, plan.reason);
+    });
+    if (!said) unchecked.push_back(line);
+  }
+  if (!unchecked.empty()) {
+    absl::StrAppend(&text, "not looked at here:\n  ", absl::StrJoin(unchecked, "\n  "), "\n");
   }
   return text;
 }
