@@ -32,7 +32,7 @@ void WordCounter::Add(absl::string_view text) {
       if (shard.bytes > max_bytes_ / kShards) return;
       const auto [it, inserted] = shard.counts.try_emplace(word, 0);
       it->second += count;
-      if (inserted) shard.bytes += word.size();
+      if (inserted) shard.bytes += kBytesPerWord + word.size();
     }
   }
 }
@@ -42,9 +42,9 @@ absl::StatusOr<std::vector<WordCount>> WordCounter::Take() {
   for (Shard& shard : shards_) {
     if (shard.bytes > max_bytes_ / kShards) {
       return absl::ResourceExhaustedError(
-          absl::StrCat("the text has more than about ", FormatBytes(max_bytes_),
-                       " of different pieces\n  why: training keeps each of them in memory\n  fix: set `sample` to "
-                       "train on a part of the documents"));
+          absl::StrCat("the different pieces of the text need more than ", FormatBytes(max_bytes_),
+                       " of memory\n  why: training counts each of them\n  fix: set `sample` to train on a part of "
+                       "the documents"));
     }
     while (!shard.counts.empty()) {
       auto node = shard.counts.extract(shard.counts.begin());

@@ -25,7 +25,7 @@ struct WordCount {
 // bound.
 class WordCounter {
  public:
-  // `pre_tokenizer` outlives this. `max_bytes` bounds the bytes of the different pieces.
+  // `pre_tokenizer` outlives this. `max_bytes` bounds the memory: 64 bytes and its length for each different piece.
   explicit WordCounter(const PreTokenizer& pre_tokenizer, int64_t max_bytes = kDefaultMaxBytes);
 
   // Counts the pieces of one document. What is not UTF-8 is read as U+FFFD.
@@ -40,9 +40,10 @@ class WordCounter {
   struct Shard {
     std::mutex mutex;
     absl::flat_hash_map<std::string, uint64_t> counts;
-    int64_t bytes = 0;
+    int64_t bytes = 0;  // of memory
   };
   static constexpr int kShards = 64;
+  static constexpr int64_t kBytesPerWord = 64;
 
   const PreTokenizer& pre_tokenizer_;
   const int64_t max_bytes_;

@@ -41,7 +41,7 @@ TEST(WordCounterTest, CountsOfTheFixture) {
 
 TEST(WordCounterTest, PassesNoBound) {
   const PreTokenizer gpt2 = *PreTokenizer::Create(Gpt2Steps());
-  WordCounter counter(gpt2, /*max_bytes=*/64 * 16);
+  WordCounter counter(gpt2, /*max_bytes=*/64 * 1024);
   for (int i = 0; i < 10000; ++i) counter.Add("word" + std::to_string(i));
   EXPECT_EQ(counter.Take().status().code(), absl::StatusCode::kResourceExhausted);
 }
