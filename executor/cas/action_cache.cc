@@ -120,10 +120,12 @@ absl::Status ActionCache::Parse(int64_t offset, google::protobuf::MessageLite& m
 }
 
 bool ActionCache::HasTree(const Digest& tree) {
+  bool doubtful;
   {
-    std::lock_guard lock(mutex_);
-    if (!unverified_.contains(tree)) return cas_.HasTree(tree);
+    std::shared_lock lock(mutex_);
+    doubtful = unverified_.contains(tree);
   }
+  if (!doubtful) return cas_.HasTree(tree);
   if (!cas_.VerifyTree(tree, /*threads=*/2).ok()) return false;
   std::lock_guard lock(mutex_);
   unverified_.erase(tree);
@@ -151,10 +153,12 @@ absl::Status ActionCache::ParseEntry(int64_t offset, bool with_key, ActionEntry&
 }
 
 absl::StatusOr<FoundEntry> ActionCache::Lookup(const Digest& key, const LookupOptions& options) {
+  bool doubtful = false;  // it may not have reached the disk before the machine went down
   const auto find = [&]() -> absl::optional<Indexed> {
-    std::lock_guard lock(mutex_);
+    std::shared_lock lock(mutex_);
     const auto found = entries_.find(key);
     if (found == entries_.end()) return absl::nullopt;
+    doubtful = found->second.boot != boot_ && found->second.offset >= synced_until_;
     return found->second;
   };
   FoundEntry result;
@@ -169,7 +173,6 @@ absl::StatusOr<FoundEntry> ActionCache::Lookup(const Digest& key, const LookupOp
   RETURN_IF_ERROR(parsed);
   result.state = EntryState::kComplete;
   if (!options.check_bytes) return result;
-  const bool doubtful = indexed->boot != boot_ && indexed->offset >= synced_until_;
   for (const OutputTree& output : result.entry.output()) {
     ASSIGN_OR_RETURN(const Digest tree, Digest::Parse(output.digest()));
     if (doubtful) {

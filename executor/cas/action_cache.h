@@ -13,6 +13,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <shared_mutex>
 #include <string>
 #include <vector>
 
@@ -95,7 +96,7 @@ class ActionCache {
   Cas& cas_;
   const uint64_t boot_;
   std::unique_ptr<RecordLog> log_;
-  std::mutex mutex_;
+  std::shared_mutex mutex_;
   absl::flat_hash_map<Digest, Indexed> entries_;
   absl::flat_hash_map<Digest, std::vector<Indexed>> segments_;
   absl::flat_hash_set<Digest> verified_;    // trees

@@ -182,7 +182,7 @@ absl::Status Cas::RefreshSmall() {
 }
 
 absl::optional<Cas::Small> Cas::FindSmall(const Digest& digest) {
-  std::lock_guard lock(mutex_);
+  std::shared_lock lock(mutex_);
   const auto found = small_.find(digest);
   if (found == small_.end()) return absl::nullopt;
   return found->second;

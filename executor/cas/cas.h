@@ -14,6 +14,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <shared_mutex>
 #include <string>
 #include <utility>
 #include <vector>
@@ -124,7 +125,7 @@ class Cas {
 
   const std::string folder_;
   std::unique_ptr<RecordLog> small_log_;
-  std::mutex mutex_;
+  std::shared_mutex mutex_;
   absl::flat_hash_map<Digest, Small> small_;
   std::mutex lock_mutex_;
   int lock_fd_ = -1;

@@ -11,6 +11,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <mutex>
 
 #include "absl/strings/str_cat.h"
 #include "base/file.h"
@@ -210,7 +211,7 @@ absl::Status RecordLog::Replace(const Batch& batch) {
 }
 
 absl::Status RecordLog::View(int64_t offset, const std::function<void(const Record&)>& use) {
-  std::lock_guard lock(mutex_);
+  std::shared_lock lock(mutex_);
   if (offset < 0 || offset >= visited_) return absl::NotFoundError(absl::StrCat(path_, ": no record at ", offset));
   Record record;
   if (!ParseRecord(map_, visited_, offset, record))
@@ -227,7 +228,7 @@ absl::StatusOr<std::string> RecordLog::At(int64_t offset) {
 }
 
 int64_t RecordLog::size_bytes() {
-  std::lock_guard lock(mutex_);
+  std::shared_lock lock(mutex_);
   struct stat s;
   return ::fstat(fd_, &s) == 0 ? s.st_size : 0;
 }

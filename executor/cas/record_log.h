@@ -19,7 +19,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <mutex>
+#include <shared_mutex>
 #include <string>
 #include <vector>
 
@@ -93,7 +93,7 @@ class RecordLog {
 
   const std::string path_;
   const bool writable_;
-  std::mutex mutex_;
+  std::shared_mutex mutex_;  // shared: looking at records
   int fd_ = -1;
   const char* map_ = nullptr;
   int64_t visited_ = 0;  // end of the last whole record that was visited

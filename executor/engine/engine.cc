@@ -1,5 +1,6 @@
 #include "executor/engine/engine.h"
 
+#include <malloc.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -145,6 +146,8 @@ class EngineImpl : public Engine {
 absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(EngineOptions options, const ToolManifest* manifest) {
   if (options.home.empty() || options.home[0] != '/')
     return absl::InvalidArgumentError(absl::StrCat("home \"", options.home, "\" is not an absolute path"));
+  // Ten thousand stages are some megabytes: ask the system for memory in larger pieces.
+  ::mallopt(M_TOP_PAD, 4 << 20);
   Home home(options.home);
   auto engine = std::make_unique<EngineImpl>(std::move(options), std::move(home));
   RETURN_IF_ERROR(engine->Open(manifest));
