@@ -1,5 +1,6 @@
 // `reproduce`: two runs from empty homes in different folders, with different numbers of jobs; every digest compared.
 #include <algorithm>
+#include <thread>
 
 #include "absl/strings/str_cat.h"
 #include "base/file.h"
@@ -53,6 +54,7 @@ int ReproduceVerb(CommandContext& context) {
   // The second run has another name of its folder, of another length, and another number of jobs: as few as its gangs
   // need, or one more where that is what the first has.
   EngineOptions options = EngineOptionsOf(context);
+  if (options.jobs == 0) options.jobs = std::max(1u, std::thread::hardware_concurrency());
   int second_jobs = ranks;
   if (options.jobs == second_jobs) ++second_jobs;
   RunResult results[2];

@@ -38,6 +38,7 @@ std::string CountText(const Progress& progress) {
 }
 
 std::string RateText(const StageView& stage, const StagePace& pace) {
+  if (absl::StrContains(stage.progress->detail(), "/s")) return "";  // the stage says it itself
   const auto speed = stage.curves.find("time.tokens_per_second");
   if (speed != stage.curves.end() && !speed->second.value.empty()) {
     return absl::StrCat(FormatGrouped(std::llround(speed->second.value.back() / 10) * 10), " tok/s");
