@@ -63,7 +63,12 @@ int ExpectVerb(CommandContext& context) {
   }
   if (!context.arguments.update) {
     if (failed == 0) return exit_status;
-    if (!context.arguments.json) {
+    bool can_update = false;
+    for (const ExpectationResult& result : results) {
+      can_update = can_update || (!result.holds && result.found &&
+                                  (result.expectation.has_digest() || result.expectation.has_golden()));
+    }
+    if (!context.arguments.json && can_update) {
       Print(absl::StrCat("If the change is meant: ", CommandText(context, "expect", {}, {"--update"}), "\n"));
     }
     return kExitGate;
