@@ -185,7 +185,6 @@ bool ProgressDisplay::something_ran() const {
 
 // One write: back to the block's first line, the lines that stay, the new block, and nothing below it.
 void ProgressDisplay::Draw(bool with_block) {
-  last_draw_micros_ = options_.now_micros();
   std::string frame;
   if (options_.mode != ProgressMode::kTty) {
     for (const std::string& line : pending_) absl::StrAppend(&frame, line, "\n");
@@ -193,6 +192,7 @@ void ProgressDisplay::Draw(bool with_block) {
     if (!frame.empty()) options_.write(frame);
     return;
   }
+  last_draw_micros_ = options_.now_micros();
   const ViewOptions view = View();
   std::vector<std::string> block;
   if (with_block && something_ran_) block = FrameLines(model_, last_draw_micros_, view);
