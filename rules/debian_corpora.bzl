@@ -1,4 +1,4 @@
-"""Free text for the laptop profile, from Debian packages: English, Chinese and C headers."""
+"""Free text for the laptop profile, from Debian packages: English, Chinese and code (C headers, Perl modules)."""
 
 # Package -> licence of its text. bible-kjv is the reader of bible-kjv-text.
 _PACKAGES = [
@@ -10,9 +10,10 @@ _PACKAGES = [
     "git-doc",  # GPL-2
     "libc6-dev",  # LGPL-2.1+
     "libreoffice-help-zh-cn",  # MPL-2.0
+    "perl-modules-5.36",  # GPL-1+ or Artistic
 ]
 
-_CORPORA = ["bible_kjv", "debian_docs_en", "debian_docs_zh", "libc_headers"]
+_CORPORA = ["bible_kjv", "debian_code", "debian_docs_en", "debian_docs_zh"]
 
 _BUILD = """
 # Made by rules/debian_corpora.bzl.
@@ -32,7 +33,7 @@ def _fetch(repository_ctx):
              "  fix: set MILLRACE_CORPORA to a folder with {} (each with docs.jsonl)".format(", ".join(_CORPORA)))
     repository_ctx.file("debs/.keep", "")
     for attempt in range(3):
-        repository_ctx.report_progress("downloading %d Debian packages (14 MB), attempt %d of 3" % (len(_PACKAGES), attempt + 1))
+        repository_ctx.report_progress("downloading %d Debian packages (17 MB), attempt %d of 3" % (len(_PACKAGES), attempt + 1))
 
         # apt checks size and hash against its signed lists.
         result = repository_ctx.execute(

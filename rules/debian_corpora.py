@@ -26,8 +26,13 @@ def files_below(folder, suffix=""):
 
 
 def read_text(path):
+    """UTF-8, or Latin-1 where it is not that (some old Perl modules)."""
     with open(path, "rb") as f:
-        return f.read().decode("utf-8", "strict")
+        content = f.read()
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError:
+        return content.decode("latin-1")
 
 
 class _Text(html.parser.HTMLParser):
@@ -110,6 +115,15 @@ def libc_headers(root):
         yield "libc6-dev/" + name, read_text(os.path.join(base, name))
 
 
+def perl_modules(root):
+    """Without the tables: Unicode's, and files of over 100 kB, which are data in the form of code."""
+    base = os.path.join(root, "perl-modules-5.36/usr/share/perl/5.36.0")
+    for name in files_below(base, ".pm"):
+        path = os.path.join(base, name)
+        if not name.startswith("Unicode/") and os.path.getsize(path) <= 100000:
+            yield "perl-modules/" + name, read_text(path)
+
+
 def bible(root):
     """One document a chapter, through the reader program of package bible-kjv."""
     reader = os.path.join(root, "bible-kjv/usr/bin/bible")
@@ -140,7 +154,7 @@ def main():
             debian_reference(root, "debian-reference-zh-cn", "zh-cn"),
             fortunes(root),
         ],
-        "libc_headers": [libc_headers(root)],
+        "debian_code": [libc_headers(root), perl_modules(root)],
         "bible_kjv": [bible(root)],
     }
     for name, parts in corpora.items():

@@ -125,7 +125,7 @@ _COMMON_ATTRS = {
 
 def _pipeline_check_impl(ctx):
     # Names suffice to check: the stage programs, LibTorch among their dependencies, are not built.
-    tools = {_canonical_label(tool.label): tool_entry("none", [], "") for tool in ctx.attr.tools}
+    tools = {_canonical_label(tool.label): tool_entry("unbuilt", [], ctx.workspace_name) for tool in ctx.attr.tools}
     data, files = _data_entries(ctx)
     manifest = ctx.actions.declare_file(ctx.label.name + "_manifest.json")
     _write_manifest(ctx, manifest, tools, data)
