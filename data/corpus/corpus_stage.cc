@@ -149,7 +149,7 @@ class Sample {
   void Add(uint64_t hash, int64_t ordinal, int64_t text_bytes) {
     taken_.push({hash, ordinal, text_bytes});
     total_ += text_bytes;
-    while (total_ - taken_.top().text_bytes >= bytes_) {
+    while (!taken_.empty() && total_ - taken_.top().text_bytes >= bytes_) {
       total_ -= taken_.top().text_bytes;
       taken_.pop();
     }

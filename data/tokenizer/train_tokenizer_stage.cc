@@ -52,7 +52,7 @@ absl::StatusOr<Sha256Bytes> SampleLimit(Stage& stage, DocumentReader& reader, in
         if (document.held_out) return CheckNotInterrupted();
         sample.emplace(hash, document.text.size());
         bytes += document.text.size();
-        while (bytes - sample.top().second >= sample_bytes) {
+        while (!sample.empty() && bytes - sample.top().second >= sample_bytes) {
           bytes -= sample.top().second;
           sample.pop();
         }

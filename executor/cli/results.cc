@@ -40,6 +40,12 @@ absl::Status RemoveLinks(const std::string& path) {
   return absl::OkStatus();
 }
 
+// A result whose bytes were collected (it is known, and nothing needs it) has no link.
+absl::Status ExposeIfThere(Engine& engine, const OutputTree& output, const std::string& path) {
+  const absl::Status status = engine.Expose(output, path);
+  return absl::IsNotFound(status) ? RemoveLinks(path) : status;
+}
+
 }  // namespace
 
 absl::Status ExposeResults(Engine& engine, const ResolvedPipeline& pipeline,
@@ -67,12 +73,12 @@ absl::Status ExposeResults(Engine& engine, const ResolvedPipeline& pipeline,
     const bool is_folder = ::lstat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode);
     if (entry.output_size() == 1) {
       if (is_folder) RETURN_IF_ERROR(RemoveLinks(path));
-      RETURN_IF_ERROR(engine.Expose(entry.output(0), path));
+      RETURN_IF_ERROR(ExposeIfThere(engine, entry.output(0), path));
     } else if (entry.output_size() > 1) {
       if (!is_folder) RETURN_IF_ERROR(RemoveLinks(path));
       RETURN_IF_ERROR(CreateDirectories(path));
       for (const OutputTree& output : entry.output()) {
-        RETURN_IF_ERROR(engine.Expose(output, JoinPath(path, output.name())));
+        RETURN_IF_ERROR(ExposeIfThere(engine, output, JoinPath(path, output.name())));
       }
     }
   }

@@ -58,7 +58,12 @@ class EngineImpl : public Engine {
     const std::string aside = absl::StrCat(folder, ".", ::getpid(), ".tmp");
     RETURN_IF_ERROR(RemoveTree(aside));
     absl::Status status = tree.status();
-    if (status.ok()) status = store_.cas->Materialize(*tree, aside, MaterializeMode::kHardLink);
+    // People edit what they see, and root may write to read-only files: what is small enough is a copy of its own.
+    constexpr int64_t kCopiedBytes = int64_t{256} << 20;
+    if (status.ok()) {
+      status = store_.cas->Materialize(
+          *tree, aside, tree->size_bytes() <= kCopiedBytes ? MaterializeMode::kCopy : MaterializeMode::kHardLink);
+    }
     if (status.ok()) status = RenameFile(aside, folder);
     if (status.ok() || IsDirectory(folder)) return folder;
     RemoveTree(aside).IgnoreError();

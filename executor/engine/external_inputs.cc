@@ -13,6 +13,7 @@
 #include "base/file.h"
 #include "base/parallel.h"
 #include "base/status_macros.h"
+#include "executor/cas/cas.h"
 
 namespace millrace {
 namespace {
@@ -47,7 +48,7 @@ absl::StatusOr<DigestedInput> DigestInput(const ExternalInput& input, FileMemo& 
   return digested;
 }
 
-absl::Status LinkInput(const ExternalInput& input, const std::string& folder) {
+absl::Status LayOutInput(const ExternalInput& input, const std::string& folder, bool copy) {
   RETURN_IF_ERROR(CreateDirectories(folder));
   std::string made;
   for (const ExternalFile& file : input.files) {
@@ -56,6 +57,10 @@ absl::Status LinkInput(const ExternalInput& input, const std::string& folder) {
     if (parent != folder && parent != made) {
       RETURN_IF_ERROR(CreateDirectories(parent));
       made = parent;
+    }
+    if (copy) {
+      RETURN_IF_ERROR(CloneFile(file.absolute_path, link, ::access(file.absolute_path.c_str(), X_OK) == 0));
+      continue;
     }
     if (::symlink(file.absolute_path.c_str(), link.c_str()) != 0) return ErrnoError(errno, "link", link);
   }

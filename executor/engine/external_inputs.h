@@ -23,8 +23,9 @@ struct DigestedInput {
 // FailedPrecondition: unresolved; NotFound and the like name the file.
 absl::StatusOr<DigestedInput> DigestInput(const ExternalInput& input, FileMemo& memo, int threads);
 
-// Makes `folder` (new) hold symbolic links to the files.
-absl::Status LinkInput(const ExternalInput& input, const std::string& folder);
+// Makes `folder` (new) hold symbolic links to the files; or copies (reflinks where there are), for programs that may
+// write to their inputs.
+absl::Status LayOutInput(const ExternalInput& input, const std::string& folder, bool copy);
 
 // Aborted, naming the first: a file is not what it was when it was digested.
 absl::Status CheckUnchanged(const ExternalInput& input, const DigestedInput& digested);

@@ -39,7 +39,7 @@ TEST_F(ExternalInputsTest, DigestIsOfRelativePathsAndContent) {
 
 TEST_F(ExternalInputsTest, LinksAndChanges) {
   const DigestedInput digested = Digested();
-  ASSERT_TRUE(LinkInput(input_, folder_ + "/in").ok());
+  ASSERT_TRUE(LayOutInput(input_, folder_ + "/in", /*copy=*/false).ok());
   EXPECT_EQ(*ReadFile(folder_ + "/in/d/b c"), "bc");
   EXPECT_TRUE(CheckUnchanged(input_, digested).ok());
   ASSERT_TRUE(WriteFile(folder_ + "/a", "b").ok());

@@ -13,6 +13,7 @@
 #include <memory>
 #include <utility>
 
+#include "absl/algorithm/container.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -134,7 +135,7 @@ class Attempt {
     ASSIGN_OR_RETURN(work_, context_.work_folders->Take(output_names));
     for (size_t e = 0; e < stage_.edges.size(); ++e) RETURN_IF_ERROR(LayOut(stage_.edges[e], *producer_[e]));
     for (const ExternalInput& input : stage_.external_inputs)
-      RETURN_IF_ERROR(LinkInput(input, absl::StrCat(work_, "/in/", input.name)));
+      RETURN_IF_ERROR(LayOutInput(input, absl::StrCat(work_, "/in/", input.name), stage_.kind == "custom"));
     if (decision_.chain.resume_step > 0) {
       ASSIGN_OR_RETURN(const Digest state, Digest::Parse(decision_.chain.resume_state.digest()));
       ASSIGN_OR_RETURN(const Tree tree, store_.cas->GetTree(state));
@@ -380,6 +381,7 @@ class Attempt {
       *entry.add_output() = Describe(spec.name, *published);
     }
     collector_.Fill(entry);
+    if (is_chain) AddFinalLoss(entry);
     *entry.mutable_key() = decision_.key_record;
     entry.set_duration_seconds(gang_.seconds + decision_.chain.seconds);
     int64_t peak_memory_bytes = 0;
@@ -401,6 +403,19 @@ class Attempt {
     RETURN_IF_ERROR(store_.cache->Put(decision_.key, entry, stage_.name));
     result_.outcome = gate_failed_ ? AttemptResult::Outcome::kGateFailed : AttemptResult::Outcome::kComplete;
     return absl::OkStatus();
+  }
+
+  // A trainer that went on from the last step itself has computed no loss: it is the curve's last one all the same.
+  static void AddFinalLoss(ActionEntry& entry) {
+    for (const Metric& metric : entry.metric()) {
+      if (metric.name() == "loss") return;
+    }
+    for (const Curve& curve : entry.curve()) {
+      if (curve.name() != "loss" || curve.value().empty()) continue;
+      Metric* metric = entry.add_metric();
+      metric->set_name("loss");
+      metric->set_value(*curve.value().rbegin());
+    }
   }
 
   absl::Status CheckEndOfChain() const {
@@ -452,7 +467,10 @@ class Attempt {
 
 int CpusOf(const ResolvedStage& stage, int jobs) {
   int cpus = stage.ranks * std::max(1, stage.threads_per_rank);
-  if (stage.kind == "train" && stage.threads_per_rank == 0) cpus = std::max(cpus, jobs);
+  // What a pipeline waits for, one after the other, gets all processors; corpora are read side by side.
+  static constexpr absl::string_view kUseAll[] = {"dedup",    "filter",   "split", "train_tokenizer",
+                                                  "tokenize", "evaluate", "train"};
+  if (stage.threads_per_rank == 0 && absl::c_linear_search(kUseAll, stage.kind)) cpus = std::max(cpus, jobs);
   if (stage.execution.has_cpus()) cpus = stage.execution.cpus();
   return std::clamp(cpus, 1, std::max(1, jobs));
 }

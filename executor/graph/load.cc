@@ -90,6 +90,7 @@ class Loader {
     if (const Node* reproducibility = root_->Child("reproducibility"); reproducibility != nullptr)
       ToMessage(*reproducibility, pipeline_.reproducibility);
     if (!options_.cluster.has_value()) return;
+    if (options_.cluster->has_ssh()) pipeline_.launcher = "ssh";
     // The pool that trains: the first with accelerators, else the first.
     const auto& pools = options_.cluster->pool();
     const auto with_accelerator = absl::c_find_if(pools, [](const Pool& pool) { return pool.has_accelerator(); });
@@ -320,6 +321,16 @@ absl::StatusOr<Cluster> LoadCluster(absl::string_view text, const std::string& f
 }
 
 void CheckRunnable(const ResolvedPipeline& pipeline, Diagnostics& diagnostics) {
+  if (pipeline.launcher == "ssh") {
+    diagnostics.AddError({pipeline.file}, "a cluster with ssh hosts cannot be run on",
+                         "`plan` sizes it; this version runs on this machine alone", "leave --cluster out");
+  }
+  if (pipeline.numerics != CPU_AVX2 && pipeline.numerics != CPU_AVX512) {
+    diagnostics.AddError(
+        {pipeline.file},
+        absl::StrCat("numerics ", Numerics_Name(pipeline.numerics), " cannot be run: this version trains on CPUs"),
+        "keys of this class promise the bits of a GPU", "a pool with numerics: CPU_AVX2");
+  }
   for (const ResolvedStage& stage : pipeline.stages) {
     const auto refuse = [&](absl::string_view path, absl::string_view what, std::string why, std::string fix) {
       diagnostics.AddError(stage.OriginOf(path), absl::StrCat("stage \"", stage.name, "\": ", what), std::move(why),

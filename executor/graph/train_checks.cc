@@ -138,7 +138,12 @@ class TrainChecker {
       return;
     }
     if (!CheckSchedule(steps)) return;
-    const double peak = train_.optimizer().adamw().learning_rate();
+    const Optimizer::AdamW& adamw = train_.optimizer().adamw();
+    const char* why = "the first step would divide zero by zero (Kingma and Ba, arXiv:1412.6980, algorithm 1)";
+    if (adamw.beta1() >= 1) Error("optimizer.adamw.beta1", "beta1 is 1", why, "beta1: 0.9");
+    if (adamw.beta2() >= 1) Error("optimizer.adamw.beta2", "beta2 is 1", why, "beta2: 0.95");
+    if (adamw.epsilon() <= 0) Error("optimizer.adamw.epsilon", "epsilon is 0", why, "epsilon: 1e-8");
+    const double peak = adamw.learning_rate();
     steps.learning_rate.reserve(static_cast<size_t>(*total));
     for (int64_t step = 1; step <= *total; ++step) {
       steps.learning_rate.push_back(

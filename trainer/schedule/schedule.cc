@@ -37,30 +37,6 @@ absl::string_view OpName(Op op) {
   return "?";
 }
 
-absl::string_view BufferKindName(BufferKind kind) {
-  switch (kind) {
-    case BufferKind::kWeights:
-      return "weights";
-    case BufferKind::kOptimizerState:
-      return "optimizer state";
-    case BufferKind::kBatch:
-      return "batch";
-    case BufferKind::kActivation:
-      return "activations";
-    case BufferKind::kSaved:
-      return "saved for backward";
-    case BufferKind::kActivationGradient:
-      return "activation gradients";
-    case BufferKind::kLeafGradient:
-      return "leaf gradients";
-    case BufferKind::kGradientSum:
-      return "gradient sums";
-    case BufferKind::kScalar:
-      return "scalars";
-  }
-  return "?";
-}
-
 std::string Schedule::ToString(const Instruction& instruction) const {
   const auto names = [this](const std::vector<int>& ids) {
     return absl::StrJoin(ids, " ", [this](std::string* out, int id) { absl::StrAppend(out, buffers[id].name); });

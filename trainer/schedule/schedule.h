@@ -50,7 +50,6 @@ enum class BufferKind {
   kGradientSum,
   kScalar,
 };
-absl::string_view BufferKindName(BufferKind kind);
 
 struct Buffer {
   std::string name;
