@@ -67,7 +67,7 @@ def main():
         for name, count in (("cold.textproto", arguments.count), ("idle.textproto", arguments.idle_count)):
             with open(os.path.join(root, name), "w") as f:
                 f.write(pipeline_of(count))
-        run = lambda file, home: [millrace, "run", file, "--home=" + home, "--out=" + home + ".out", "--jobs=%d" % arguments.jobs, "--progress=quiet"]
+        run = lambda file, home: [millrace, "run", os.path.join(root, file), "--home=" + home, "--out=" + home + ".out", "--jobs=%d" % arguments.jobs, "--progress=quiet"]
         idle_home = os.path.join(root, "idle_home")
         note("millrace, %d stages, cold" % arguments.idle_count, seconds_of(run("idle.textproto", idle_home), root))
         for i in range(arguments.runs):
