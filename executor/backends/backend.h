@@ -17,12 +17,20 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "absl/types/optional.h"
+#include "executor/cas/tree.h"
 #include "pipelines/protocol/stage.pb.h"
 
 namespace millrace {
 
+// A folder that is there before the gang starts, by content: what a backend for other machines sends.
+struct StagedFolder {
+  std::string path;  // relative to the working folder: "in/from.0"; absolute for a tool
+  Tree tree;
+};
+
 struct GangSpec {
   std::string stage;                     // for messages
+  std::string id;                        // names the gang for ever, across executors: [0-9a-z-]
   std::string work_folder;               // absolute; every rank's working directory
   std::vector<std::string> argument;     // argument[0]: absolute path of the program
   std::vector<std::string> environment;  // "NAME=value"; MILLRACE_GANG and MILLRACE_EVENTS are the backend's to add
@@ -35,6 +43,18 @@ struct GangSpec {
   absl::Duration time_limit = absl::InfiniteDuration();
   absl::Duration grace = absl::Seconds(10);  // between SIGTERM and SIGKILL
   int64_t memory_bytes = 0;                  // address space of each rank; 0: no bound
+
+  // Where it runs; the local backend reads none of it.
+  std::string pool;                // of the cluster file
+  std::vector<std::string> hosts;  // ssh: of each rank, host names of the pool, those of one host side by side
+  int nodes = 1;                   // slurm: ranks are spread over so many
+  int cpus_per_rank = 1;
+  int gpus_per_rank = 0;
+
+  // For nodes that do not see the working folder. Beside these folders, what it holds are small files.
+  std::vector<StagedFolder> inputs;
+  std::vector<std::string> outputs;   // "out/documents": empty folders; the gang's result is what is in them
+  absl::optional<StagedFolder> tool;  // where argument[0] lies
 };
 
 struct RankResult {
@@ -66,7 +86,8 @@ class Gang {
 
   virtual ~Gang() = default;
   // Hands on events that have come, and waits up to `wait` for the end. Once there is a result, all events are out.
-  // Unavailable: the machine, or what watches the gang there, is gone.
+  // Before an event that names a path below the working folder is handed on, and before there is a result, what is
+  // there is in `work_folder` here. Unavailable: the machine, or what watches the gang there, is gone.
   virtual absl::StatusOr<absl::optional<GangResult>> Wait(absl::Duration wait, const EventSink& sink) = 0;
   virtual void Cancel() = 0;  // SIGTERM, and SIGKILL after the grace
   virtual void Kill() = 0;
@@ -78,6 +99,12 @@ class Backend {
   virtual ~Backend() = default;
   // InvalidArgument: too long a command or environment. Unavailable: the backend cannot be reached.
   virtual absl::StatusOr<std::unique_ptr<Gang>> Submit(const GangSpec& spec) = 0;
+
+  // Backends whose gangs go on without the executor: submitting one with an id that is there already is the caller's
+  // error, and an executor that starts again asks for it first. Its events are handed on from the first one.
+  virtual bool gangs_outlive_executor() const { return false; }
+  // Null: there is no such gang, or what is known of it is of no use any more.
+  virtual absl::StatusOr<std::unique_ptr<Gang>> Adopt(const GangSpec& spec) { return nullptr; }
 };
 
 }  // namespace millrace

@@ -91,6 +91,7 @@ class Loader {
       ToMessage(*reproducibility, pipeline_.reproducibility);
     if (!options_.cluster.has_value()) return;
     if (options_.cluster->has_ssh()) pipeline_.launcher = "ssh";
+    if (options_.cluster->has_slurm()) pipeline_.launcher = "slurm";
     // The pool that trains: the first with accelerators, else the first.
     const auto& pools = options_.cluster->pool();
     const auto with_accelerator = absl::c_find_if(pools, [](const Pool& pool) { return pool.has_accelerator(); });
@@ -321,8 +322,8 @@ absl::StatusOr<Cluster> LoadCluster(absl::string_view text, const std::string& f
 }
 
 void CheckRunnable(const ResolvedPipeline& pipeline, Diagnostics& diagnostics) {
-  if (pipeline.launcher == "ssh") {
-    diagnostics.AddError({pipeline.file}, "a cluster with ssh hosts cannot be run on",
+  if (!pipeline.launcher.empty()) {
+    diagnostics.AddError({pipeline.file}, absl::StrCat("a cluster with ", pipeline.launcher, " cannot be run on"),
                          "`plan` sizes it; this version runs on this machine alone", "leave --cluster out");
   }
   if (pipeline.numerics != CPU_AVX2 && pipeline.numerics != CPU_AVX512) {

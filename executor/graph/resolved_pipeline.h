@@ -101,7 +101,7 @@ struct ResolvedPipeline {
   uint64_t seed = 42;
   Reproducibility reproducibility;
   Numerics numerics = CPU_AVX2;
-  std::string launcher;  // of the cluster: "ssh"; "" or "local": this machine
+  std::string launcher;  // of the cluster: "ssh" or "slurm"; "": this machine
   std::vector<ResolvedStage> stages;  // topological; among equals, file order
   std::vector<Expectation> expectations;
   Diagnostics warnings;
