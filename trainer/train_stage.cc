@@ -174,7 +174,7 @@ class Training {
     PublishOptions options;
     ASSIGN_OR_RETURN(options.folder, stage_.OutputPath("checkpoint"));
     ASSIGN_OR_RETURN(options.model_json, ModelJson(config_));
-    options.announce = [this](const std::string& path, int64_t step) { stage_.ReportCheckpoint(path, step); };
+    options.announce = [this](const std::string& path, int64_t step) { return stage_.ReportCheckpoint(path, step); };
     options.interrupted = interrupted_;
     publisher_.emplace(*state_, comm_, std::move(options));
     ASSIGN_OR_RETURN(const double every_seconds, ParseDurationSeconds(train_.checkpoint().every()));

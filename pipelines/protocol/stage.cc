@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <mutex>
@@ -63,19 +64,24 @@ int ExitStatusOf(const absl::Status& status) {
 
 }  // namespace
 
-struct Stage::ProgressClock {
+struct Stage::Events {
   std::mutex mutex;
-  absl::Time next = absl::InfinitePast();
+  absl::Time next_progress = absl::InfinitePast();
+  int fd = -1;
+  absl::Status opened;
+  bool torn = false;  // the last line has no end
 };
 
 Stage::Stage(StageRequest request, StageGang gang, std::string events_path)
-    : request_(std::move(request)), gang_(std::move(gang)), progress_clock_(new ProgressClock) {
-  if (!events_path.empty()) events_fd_ = ::open(events_path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+    : request_(std::move(request)), gang_(std::move(gang)), events_path_(std::move(events_path)), events_(new Events) {
+  if (events_path_.empty()) return;
+  events_->fd = ::open(events_path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+  if (events_->fd < 0) events_->opened = ErrnoError(errno, "open", events_path_);
 }
 
 Stage::~Stage() {
-  if (events_fd_ >= 0) ::close(events_fd_);
-  delete progress_clock_;
+  if (events_->fd >= 0) ::close(events_->fd);
+  delete events_;
 }
 
 absl::StatusOr<std::string> Stage::InputPath(absl::string_view name) const {
@@ -105,24 +111,24 @@ absl::StatusOr<std::string> Stage::OutputPath(absl::string_view name) const {
 
 void Stage::ReportProgress(double done, std::optional<double> total, absl::string_view unit, absl::string_view detail) {
   {
-    std::lock_guard lock(progress_clock_->mutex);
+    std::lock_guard lock(events_->mutex);
     const absl::Time now = absl::Now();
-    if (now < progress_clock_->next && !(total.has_value() && done >= *total)) return;
-    progress_clock_->next = now + absl::Milliseconds(100);
+    if (now < events_->next_progress && !(total.has_value() && done >= *total)) return;
+    events_->next_progress = now + absl::Milliseconds(100);
   }
   StageEvent event;
   event.mutable_progress()->set_done(done);
   if (total.has_value()) event.mutable_progress()->set_total(*total);
   event.mutable_progress()->set_unit(std::string(unit));
   if (!detail.empty()) event.mutable_progress()->set_detail(Shortened(detail, 200));
-  Append(event);
+  Append(event).IgnoreError();
 }
 
 void Stage::ReportMetric(absl::string_view name, double value) {
   StageEvent event;
   event.mutable_metric()->set_name(std::string(name));
   event.mutable_metric()->set_value(value);
-  Append(event);
+  Append(event).IgnoreError();
 }
 
 void Stage::ReportMetric(absl::string_view name, double value, int64_t step) {
@@ -130,7 +136,7 @@ void Stage::ReportMetric(absl::string_view name, double value, int64_t step) {
   event.mutable_metric()->set_name(std::string(name));
   event.mutable_metric()->set_value(value);
   event.mutable_metric()->set_step(step);
-  Append(event);
+  Append(event).IgnoreError();
 }
 
 void Stage::ReportExample(absl::string_view group, absl::string_view title, absl::string_view text) {
@@ -138,38 +144,48 @@ void Stage::ReportExample(absl::string_view group, absl::string_view title, absl
   event.mutable_example()->set_group(Shortened(group, 100));
   event.mutable_example()->set_title(Shortened(title, 300));
   event.mutable_example()->set_text(Shortened(text, kMaxTextBytes));
-  Append(event);
+  Append(event).IgnoreError();
 }
 
-void Stage::ReportCheckpoint(absl::string_view path, int64_t step) {
+absl::Status Stage::ReportCheckpoint(absl::string_view path, int64_t step) {
   StageEvent event;
   event.mutable_checkpoint_published()->set_path(std::string(path));
   event.mutable_checkpoint_published()->set_step(step);
-  Append(event);
+  return Annotate(Append(event), absl::StrCat("report the checkpoint of step ", step));
 }
 
 void Stage::ReportWarning(absl::string_view text) {
   StageEvent event;
   event.set_warning(Shortened(text, kMaxTextBytes));
-  Append(event);
+  Append(event).IgnoreError();
   std::fprintf(stderr, "warning: %.*s\n", static_cast<int>(text.size()), text.data());
 }
 
-void Stage::Append(const StageEvent& event) {
-  if (events_fd_ < 0) return;
+absl::Status Stage::Append(const StageEvent& event) {
+  if (events_path_.empty()) return absl::OkStatus();
+  RETURN_IF_ERROR(events_->opened);
   std::string json;
   google::protobuf::util::JsonPrintOptions options;
   options.preserve_proto_field_names = true;
-  if (!google::protobuf::util::MessageToJsonString(event, &json, options).ok()) return;
+  if (!google::protobuf::util::MessageToJsonString(event, &json, options).ok())
+    return absl::InternalError("an event has no JSON");
   json += '\n';
   if (json.size() > kMaxEventBytes && event.has_example()) {
     StageEvent shorter = event;
     shorter.mutable_example()->set_text(Shortened(event.example().text(), event.example().text().size() / 2));
     return Append(shorter);
   }
-  if (json.size() > kMaxEventBytes) return;
-  // A full disk must not end a stage for the sake of a progress line.
-  [[maybe_unused]] const ssize_t written = ::write(events_fd_, json.data(), json.size());
+  if (json.size() > kMaxEventBytes) return absl::InvalidArgumentError("an event is longer than 4 KiB");
+  std::lock_guard lock(events_->mutex);
+  if (events_->torn) json.insert(0, "\n");  // so that this one is whole
+  for (absl::string_view rest = json; !rest.empty();) {
+    const ssize_t n = ::write(events_->fd, rest.data(), rest.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return ErrnoError(errno, "write", events_path_);
+    rest.remove_prefix(n);
+    events_->torn = !rest.empty();
+  }
+  return absl::OkStatus();
 }
 
 bool Stage::Interrupted() { return interrupted != 0; }

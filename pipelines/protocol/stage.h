@@ -54,25 +54,27 @@ class Stage {
   absl::StatusOr<std::string> OutputPath(absl::string_view name) const;
 
   // Reports. Progress is passed on at most ten times a second (the first and the last always); an event that would
-  // be longer than 4 KiB is shortened. Only rank 0 of a gang should report metrics.
+  // be longer than 4 KiB is shortened. Only rank 0 of a gang should report metrics. An event that cannot be written
+  // (the disk is full) is lost in silence, but for a checkpoint: who is not told of it takes it from nowhere, so the
+  // stage must fail (ResourceExhausted and the like).
   void ReportProgress(double done, std::optional<double> total, absl::string_view unit, absl::string_view detail = "");
   void ReportMetric(absl::string_view name, double value);
   void ReportMetric(absl::string_view name, double value, int64_t step);
   void ReportExample(absl::string_view group, absl::string_view title, absl::string_view text);
-  void ReportCheckpoint(absl::string_view path, int64_t step);
+  absl::Status ReportCheckpoint(absl::string_view path, int64_t step);
   void ReportWarning(absl::string_view text);
 
   // Whether SIGTERM has arrived: publish what is whole, then return CancelledError.
   static bool Interrupted();
 
  private:
-  void Append(const StageEvent& event);
+  absl::Status Append(const StageEvent& event);
 
   const StageRequest request_;
   const StageGang gang_;
-  int events_fd_ = -1;
-  struct ProgressClock;
-  ProgressClock* progress_clock_;
+  const std::string events_path_;  // "": nobody listens
+  struct Events;
+  Events* events_;
 };
 
 // The result of a stage whose outputs are complete but whose gates do not hold.

@@ -1,6 +1,8 @@
 #include "pipelines/protocol/stage.h"
 
 #include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/resource.h>
 
 #include <cstdlib>
 
@@ -89,6 +91,45 @@ TEST_F(StageTest, EventsAreShortLinesOfJson) {
   for (size_t end; (end = events.find('\n', begin)) != std::string::npos; begin = end + 1, ++lines)
     EXPECT_LE(end + 1 - begin, 4096);
   EXPECT_EQ(lines, 5);
+}
+
+TEST_F(StageTest, ACheckpointThatNobodyHearsOfIsAnError) {
+  Request(kDedup);
+  ::setenv("MILLRACE_EVENTS", "/dev/full", 1);
+  const auto report = [](Stage& stage, const Dedup&) {
+    stage.ReportMetric("loss", 5.5, 39);  // lost in silence
+    return stage.ReportCheckpoint("out/checkpoint/step-000040", 40);
+  };
+  absl::Status reported;
+  const auto body = [&](Stage& stage, const Dedup& parameters) { return reported = report(stage, parameters); };
+  EXPECT_EQ(StageMain<Dedup>(body), kStageFailed);
+  EXPECT_TRUE(absl::IsResourceExhausted(reported)) << reported;
+  EXPECT_NE(reported.message().find("report the checkpoint of step 40: "), absl::string_view::npos) << reported;
+  ::setenv("MILLRACE_EVENTS", Path("no folder/events").c_str(), 1);
+  EXPECT_EQ(StageMain<Dedup>(body), kStageBadRequest);
+  ::unsetenv("MILLRACE_EVENTS");
+  EXPECT_EQ(StageMain<Dedup>(body), kStageComplete);
+}
+
+// A limit on the size of files cuts a write short, as a disk that fills up does.
+TEST_F(StageTest, TheLineAfterATornOneIsWhole) {
+  Request(kDedup);
+  ::signal(SIGXFSZ, SIG_IGN);
+  struct rlimit unlimited;
+  ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &unlimited), 0);
+  StageMain<Dedup>([&](Stage& stage, const Dedup&) {
+    struct rlimit small = unlimited;
+    small.rlim_cur = 20;
+    EXPECT_EQ(::setrlimit(RLIMIT_FSIZE, &small), 0);
+    EXPECT_FALSE(stage.ReportCheckpoint("out/checkpoint/step-000040", 40).ok());
+    EXPECT_EQ(::setrlimit(RLIMIT_FSIZE, &unlimited), 0);
+    EXPECT_TRUE(stage.ReportCheckpoint("out/checkpoint/step-000050", 50).ok());
+    return absl::OkStatus();
+  });
+  EXPECT_EQ(*ReadFile(Path("events")),
+            "{\"checkpoint_publish\n"
+            R"({"checkpoint_published":{"path":"out/checkpoint/step-000050","step":"50"}})"
+            "\n");
 }
 
 }  // namespace

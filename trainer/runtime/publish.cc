@@ -94,7 +94,7 @@ absl::Status CheckpointPublisher::Publish(int64_t step) {
     const std::string path = JoinPath(options_.folder, name);
     RETURN_IF_ERROR(RemoveTree(path));
     RETURN_IF_ERROR(RenameFile(partial, path));
-    if (options_.announce) options_.announce(path, step);
+    if (options_.announce) RETURN_IF_ERROR(options_.announce(path, step));
   }
   last_step_ = step;
   return absl::OkStatus();

@@ -16,8 +16,9 @@ struct PublishOptions {
   std::string folder;      // where "step-000500" appears
   std::string model_json;  // for the index
   int64_t range_bytes = kCheckpointRangeBytes;
-  // Called on rank 0 once the checkpoint is in place; from then on it is the reader's, who moves it away.
-  std::function<void(const std::string& path, int64_t step)> announce;
+  // Called on rank 0 once the checkpoint is in place; from then on it is the reader's, who moves it away. Its error is
+  // Publish()'s: nobody would move it away.
+  std::function<absl::Status(const std::string& path, int64_t step)> announce;
   // Whether this process was asked to stop: then it does not wait for room.
   std::function<bool()> interrupted = [] { return false; };
 };

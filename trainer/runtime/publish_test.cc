@@ -54,6 +54,7 @@ TEST(PublishTest, TheSameFilesFromAnyNumberOfRanks) {
     PublishOptions options;
     options.announce = [&](const std::string& path, int64_t step) {
       announced.push_back(absl::StrCat(path, " ", step));
+      return absl::OkStatus();
     };
     ExpectOk(Publish(ranks, {7, 8}, options, [&](int) { return folder; }));
     EXPECT_EQ(announced, (std::vector<std::string>{folder + "/step-000007 7", folder + "/step-000008 8"}));
@@ -75,7 +76,10 @@ TEST(PublishTest, WaitsWhileTwoAreThere) {
   const std::string folder = *MakeTempDirectory("publish");
   std::atomic<int> announced = 0;
   PublishOptions options;
-  options.announce = [&](const std::string&, int64_t) { ++announced; };
+  options.announce = [&](const std::string&, int64_t) {
+    ++announced;
+    return absl::OkStatus();
+  };
   std::thread publishing([&] { ExpectOk(Publish(2, {1, 2, 3}, options, [&](int) { return folder; })); });
   while (announced < 2) absl::SleepFor(absl::Milliseconds(1));
   absl::SleepFor(absl::Milliseconds(50));
@@ -100,6 +104,13 @@ TEST(PublishTest, WhatCannotBeWrittenIsNotPublished) {
   const auto statuses = Publish(2, {1}, {}, [&](int) { return folder + "/file"; });
   EXPECT_FALSE(statuses[0].ok());
   EXPECT_THAT(std::string(statuses[1].message()), HasSubstr("creating the checkpoint: rank 0 failed"));
+}
+
+TEST(PublishTest, WhatCannotBeAnnouncedEndsTheStage) {
+  const std::string folder = *MakeTempDirectory("publish");
+  PublishOptions options;
+  options.announce = [](const std::string&, int64_t) { return absl::ResourceExhaustedError("no space"); };
+  EXPECT_EQ(Publish(1, {1, 2, 3}, options, [&](int) { return folder; })[0], absl::ResourceExhaustedError("no space"));
 }
 
 TEST(TrainStateTest, RoundTripThroughACheckpoint) {
