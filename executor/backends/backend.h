@@ -70,9 +70,12 @@ struct GangResult {
     kTimedOut,    // the time limit was reached
     kCancelled,   // Cancel() or Kill() ended it
     kNotStarted,  // a rank could not be started: `message`
+    // Neither is the stage's failure: what goes on from its checkpoints is submitted again, anything else starts anew.
+    kPreempted,  // the cluster took its machines back
+    kTimeSlice,  // it was asked to end before the limit of what one job may take (not its own time limit)
   };
   Outcome outcome = Outcome::kEnded;
-  std::string message;
+  std::string message;         // what the cluster says about it: "job 17 was cancelled by user 1000"; may be empty
   int first_failed_rank = -1;  // the one that ended first with something else than 0; -1: none
   std::vector<RankResult> rank;
   double seconds = 0;

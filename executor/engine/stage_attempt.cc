@@ -260,7 +260,12 @@ class Attempt {
         return absl::DeadlineExceededError(absl::StrCat("reached its time limit of ",
                                                         FormatSeconds(absl::ToDoubleSeconds(time_limit_)),
                                                         "\n  fix: raise execution.time_limit"));
+      case GangResult::Outcome::kPreempted:
+      case GangResult::Outcome::kTimeSlice:
+        return absl::UnavailableError(gang_.message);
       case GangResult::Outcome::kCancelled:
+        if (!gang_.message.empty()) return absl::FailedPreconditionError(gang_.message);
+        break;
       case GangResult::Outcome::kEnded:
         break;
     }
@@ -272,9 +277,10 @@ class Attempt {
       return absl::InternalError(
           absl::StrCat(where, "was ended by signal ", failed.signal, " (", ::strsignal(failed.signal), ")", after,
                        ", peak memory ", FormatBytes(static_cast<double>(failed.peak_memory_bytes)),
-                       failed.signal == SIGKILL ? "\n  why: the system does that when memory runs out\n  fix: fewer "
-                                                  "stages at a time (--jobs), or a smaller one"
-                                                : ""));
+                       !gang_.message.empty()     ? absl::StrCat("\n  why: ", gang_.message)
+                       : failed.signal == SIGKILL ? "\n  why: the system does that when memory runs out\n  fix: fewer "
+                                                    "stages at a time (--jobs), or a smaller one"
+                                                  : ""));
     }
     if (failed.exit_status == kStageGateFailed && stage_.kind == "evaluate") {
       gate_failed_ = true;
