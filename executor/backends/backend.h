@@ -1,7 +1,7 @@
 // Where stages run: one interface, "run this gang there". A gang is the processes of one stage's attempt; they start
 // together, and when one fails the others are ended.
 //
-// What a backend must do (backend_conformance in local_test.cc is the list in code): start every rank with the given
+// What a backend must do (tests/backends has the list in code): start every rank with the given
 // arguments, working folder and exactly the given environment; write each rank's output to its log; hand on the events
 // that ranks append to their events files; end the gang at its time limit and on request, SIGTERM first; say of each
 // rank how it ended; and leave no process behind, also when the executor is killed.
