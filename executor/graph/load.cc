@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "base/status_macros.h"
+#include "executor/graph/cluster_checks.h"
 #include "executor/graph/external_inputs.h"
 #include "executor/graph/field_checks.h"
 #include "executor/graph/merge.h"
@@ -293,7 +294,10 @@ absl::StatusOr<Cluster> LoadCluster(absl::string_view text, const std::string& f
   ParseResult parsed = ParseText(text, FactsOf(ClusterFile::descriptor()), sources, source, diagnostics);
   parsed.root->place = {source, 1, 1};
   CheckValues(*parsed.root, sources, diagnostics);
-  if (!parsed.structure_is_lost) CheckStructure(*parsed.root, "cluster file", sources, diagnostics);
+  if (!parsed.structure_is_lost) {
+    CheckStructure(*parsed.root, "cluster file", sources, diagnostics);
+    for (const Value* cluster : parsed.root->All("cluster")) CheckCluster(*cluster->message, sources, diagnostics);
+  }
   RETURN_IF_ERROR(diagnostics.ToStatus());
   const Node* chosen = nullptr;
   std::vector<std::string> names;
