@@ -18,7 +18,7 @@ namespace {
 
 std::atomic<int> hidden_on_fd{-1};
 
-absl::string_view Get(const Environment& env, const char* name) {
+absl::string_view Get(const EnvironmentLookup& env, const char* name) {
   const char* value = env(name);
   return value == nullptr ? absl::string_view() : absl::string_view(value);
 }
@@ -31,7 +31,8 @@ void OnFatalSignal(int signal) {
 
 }  // namespace
 
-absl::StatusOr<ProgressMode> ChooseProgressMode(absl::string_view flag, bool is_terminal, const Environment& env) {
+absl::StatusOr<ProgressMode> ChooseProgressMode(absl::string_view flag, bool is_terminal,
+                                                const EnvironmentLookup& env) {
   if (flag == "tty") return ProgressMode::kTty;
   if (flag == "plain") return ProgressMode::kPlain;
   if (flag == "quiet") return ProgressMode::kQuiet;
@@ -43,7 +44,7 @@ absl::StatusOr<ProgressMode> ChooseProgressMode(absl::string_view flag, bool is_
   return is_terminal && !ci && !term.empty() && term != "dumb" ? ProgressMode::kTty : ProgressMode::kPlain;
 }
 
-absl::StatusOr<bool> ChooseColor(absl::string_view flag, bool is_terminal, const Environment& env) {
+absl::StatusOr<bool> ChooseColor(absl::string_view flag, bool is_terminal, const EnvironmentLookup& env) {
   if (flag == "always") return true;
   if (flag == "never") return false;
   if (!flag.empty() && flag != "auto") {
@@ -56,7 +57,7 @@ absl::StatusOr<bool> ChooseColor(absl::string_view flag, bool is_terminal, const
   return is_terminal && Get(env, "TERM") != "dumb";
 }
 
-bool ChooseUtf8(const Environment& env) {
+bool ChooseUtf8(const EnvironmentLookup& env) {
   for (const char* name : {"LC_ALL", "LC_CTYPE", "LANG"}) {
     const absl::string_view value = Get(env, name);
     if (value.empty()) continue;

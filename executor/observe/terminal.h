@@ -19,15 +19,15 @@ enum class ProgressMode {
 };
 
 // Looks a variable of the environment up; null: not set.
-using Environment = std::function<const char*(const char*)>;
+using EnvironmentLookup = std::function<const char*(const char*)>;
 
 // `flag`: "auto", "tty", "plain", "quiet"; empty is auto: a terminal that can move its cursor (TERM is not "dumb") and
 // no CI gets kTty. InvalidArgument: another word.
-absl::StatusOr<ProgressMode> ChooseProgressMode(absl::string_view flag, bool is_terminal, const Environment& env);
+absl::StatusOr<ProgressMode> ChooseProgressMode(absl::string_view flag, bool is_terminal, const EnvironmentLookup& env);
 // `flag`: "auto", "always", "never"; empty is auto.
-absl::StatusOr<bool> ChooseColor(absl::string_view flag, bool is_terminal, const Environment& env);
+absl::StatusOr<bool> ChooseColor(absl::string_view flag, bool is_terminal, const EnvironmentLookup& env);
 // Whether LC_ALL, LC_CTYPE or LANG (the first that is set) names UTF-8.
-bool ChooseUtf8(const Environment& env);
+bool ChooseUtf8(const EnvironmentLookup& env);
 
 struct TerminalSize {
   int columns = 80;

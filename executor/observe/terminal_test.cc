@@ -7,7 +7,7 @@
 namespace millrace {
 namespace {
 
-Environment Env(std::map<std::string, std::string> variables) {
+EnvironmentLookup Env(std::map<std::string, std::string> variables) {
   return [variables = std::move(variables)](const char* name) -> const char* {
     const auto found = variables.find(name);
     return found == variables.end() ? nullptr : found->second.c_str();
