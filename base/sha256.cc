@@ -6,11 +6,18 @@
 #include "base/check.h"
 
 namespace millrace {
+namespace {
+
+// Fetched once: with EVP_sha256() each hash would look it up again, which costs more than hashing a short string.
+const EVP_MD* Algorithm() {
+  static const EVP_MD* const algorithm = EVP_MD_fetch(nullptr, "SHA256", nullptr);
+  return algorithm;
+}
+
+}  // namespace
 
 Sha256::Sha256() : context_(EVP_MD_CTX_new()) {
-  // Looking the algorithm up costs more than hashing a short string.
-  static const EVP_MD* const algorithm = EVP_sha256();
-  MILLRACE_CHECK(EVP_DigestInit_ex(static_cast<EVP_MD_CTX*>(context_), algorithm, nullptr) == 1);
+  MILLRACE_CHECK(EVP_DigestInit_ex(static_cast<EVP_MD_CTX*>(context_), Algorithm(), nullptr) == 1);
 }
 
 Sha256::~Sha256() { EVP_MD_CTX_free(static_cast<EVP_MD_CTX*>(context_)); }
@@ -31,10 +38,9 @@ Sha256Bytes Sha256Of(absl::string_view bytes) {
     EVP_MD_CTX* context = EVP_MD_CTX_new();
     ~Context() { EVP_MD_CTX_free(context); }
   };
-  static const EVP_MD* const algorithm = EVP_sha256();
   thread_local const Context reused;
   Sha256Bytes digest;
-  MILLRACE_CHECK(EVP_DigestInit_ex(reused.context, algorithm, nullptr) == 1 &&
+  MILLRACE_CHECK(EVP_DigestInit_ex(reused.context, Algorithm(), nullptr) == 1 &&
                  EVP_DigestUpdate(reused.context, bytes.data(), bytes.size()) == 1 &&
                  EVP_DigestFinal_ex(reused.context, digest.data(), nullptr) == 1);
   return digest;

@@ -47,52 +47,68 @@ constexpr SemanticsVersion kSemanticsVersions[] = {
     {"tokenize", 1}, {"pack", 1},   {"mix", 1},   {"train", 1}, {"evaluate", 1},  {"custom", 1},
 };
 
-std::string Bytes8(char letter, uint64_t value) {
-  static_assert(std::endian::native == std::endian::little);
-  std::string bytes(9, letter);
-  std::memcpy(bytes.data() + 1, &value, 8);
-  return bytes;
-}
-std::string StringBytes(absl::string_view text) { return absl::StrCat("s", text); }
+// A canonical value: its letter, and the bytes behind it.
+struct Canonical {
+  char letter = 's';
+  absl::string_view bytes;
+};
+Canonical StringBytes(absl::string_view text) { return {'s', text}; }
 
-// Where components go: into a record for people, or straight into the bytes that are hashed.
+// A letter and eight bytes.
+class Bytes8 {
+ public:
+  Bytes8(char letter, uint64_t value) : letter_(letter) {
+    static_assert(std::endian::native == std::endian::little);
+    std::memcpy(bytes_, &value, sizeof(bytes_));
+  }
+  operator Canonical() const { return {letter_, {bytes_, sizeof(bytes_)}}; }
+  std::string ToString() const { return absl::StrCat(absl::string_view(&letter_, 1), absl::string_view(bytes_, 8)); }
+
+ private:
+  char letter_;
+  char bytes_[8];
+};
+
+// Where components go: into a record for people, or straight into the bytes that are hashed, without their texts.
 class RecordSink {
  public:
+  static constexpr bool kHasTexts = true;
   explicit RecordSink(KeyRecord& record) : record_(record) {}
-  void Add(absl::string_view path, absl::string_view number_path, absl::string_view value, absl::string_view canonical,
+  void Add(absl::string_view path, absl::string_view number_path, absl::string_view value, const Canonical& canonical,
            bool counts) {
     KeyComponent& component = *record_.add_component();
     component.set_path(path.data(), path.size());
     component.set_number_path(number_path.data(), number_path.size());
     component.set_value(value.data(), value.size());
-    if (counts) component.set_canonical(canonical.data(), canonical.size());
+    if (counts) component.set_canonical(absl::StrCat(absl::string_view(&canonical.letter, 1), canonical.bytes));
   }
 
  private:
   KeyRecord& record_;
 };
 
-void AppendWithLength(absl::string_view part, std::string& bytes) {
-  static_assert(std::endian::native == std::endian::little);
-  const uint32_t size = static_cast<uint32_t>(part.size());
-  char prefix[4];
-  std::memcpy(prefix, &size, 4);
-  bytes.append(prefix, 4);
-  bytes.append(part.data(), part.size());
-}
-
 class HashSink {
  public:
-  explicit HashSink(absl::string_view domain) : bytes_(domain) { bytes_.reserve(1024); }
-  void Add(absl::string_view path, absl::string_view number_path, absl::string_view value, absl::string_view canonical,
+  static constexpr bool kHasTexts = false;
+  explicit HashSink(absl::string_view domain) : bytes_(domain) { bytes_.reserve(1000); }
+  void Add(absl::string_view path, absl::string_view number_path, absl::string_view value, const Canonical& canonical,
            bool counts) {
     if (!counts) return;
-    AppendWithLength(number_path, bytes_);
-    AppendWithLength(canonical, bytes_);
+    AppendLength(number_path.size());
+    bytes_.append(number_path.data(), number_path.size());
+    AppendLength(canonical.bytes.size() + 1);
+    bytes_ += canonical.letter;
+    bytes_.append(canonical.bytes.data(), canonical.bytes.size());
   }
   Sha256Bytes Finish() const { return Sha256Of(bytes_); }
 
  private:
+  void AppendLength(size_t size) {
+    static_assert(std::endian::native == std::endian::little);
+    const auto length = static_cast<uint32_t>(size);
+    bytes_.append(reinterpret_cast<const char*>(&length), sizeof(length));
+  }
+
   std::string bytes_;
 };
 
@@ -106,11 +122,18 @@ class RecordBuilder {
   void LeaveOut(std::vector<std::string> number_paths) { left_out_ = std::move(number_paths); }
 
   // A ROUNDING component that does not count is recorded without its canonical value.
-  void Add(absl::string_view path, absl::string_view number_path, absl::string_view value, absl::string_view canonical,
+  void Add(absl::string_view path, absl::string_view number_path, absl::string_view value, const Canonical& canonical,
            Effect effect) {
     const bool counts = effect != ROUNDING || !statistical_;
     sink_.Add(path, number_path, value, canonical, counts);
     hashed_ += counts;
+  }
+
+  // What is for people alone is not made where nobody will see it.
+  template <typename... Parts>
+  static std::string Text(const Parts&... parts) {
+    if constexpr (!Sink::kHasTexts) return {};
+    return absl::StrCat(parts...);
   }
 
   void AddParameters(const Message& message) {
@@ -129,7 +152,7 @@ class RecordBuilder {
                                        : reflection.HasField(message, field.descriptor);
       if (count == 0) continue;
       const size_t path_size = path_.size(), numbers_size = numbers_.size();
-      absl::StrAppend(&path_, path_.empty() ? "" : ".", field.name);
+      if constexpr (Sink::kHasTexts) absl::StrAppend(&path_, path_.empty() ? "" : ".", field.name);
       absl::StrAppend(&numbers_, ".", field.number);
       if (!IsLeftOut()) {
         if (!field.repeated) {
@@ -137,7 +160,7 @@ class RecordBuilder {
         } else {
           const size_t field_path_size = path_.size(), field_numbers_size = numbers_.size();
           for (int i = 0; i < count; ++i) {
-            absl::StrAppend(&path_, ".", i);
+            if constexpr (Sink::kHasTexts) absl::StrAppend(&path_, ".", i);
             absl::StrAppend(&numbers_, ".", i);
             AddValue(message, reflection, field, i);
             path_.resize(field_path_size);
@@ -162,55 +185,55 @@ class RecordBuilder {
     const FieldDescriptor* descriptor = field.descriptor;
 #define MILLRACE_GET(Type) \
   (index < 0 ? reflection.Get##Type(message, descriptor) : reflection.GetRepeated##Type(message, descriptor, index))
-    std::string value, canonical;
+    const auto add = [&](absl::string_view value, const Canonical& canonical) {
+      Add(path_, numbers_, value, canonical, field.effect.value_or(RESULT));
+    };
     switch (field.type) {
       case FieldDescriptor::CPPTYPE_INT32:
       case FieldDescriptor::CPPTYPE_INT64: {
         const int64_t number = field.type == FieldDescriptor::CPPTYPE_INT32 ? MILLRACE_GET(Int32) : MILLRACE_GET(Int64);
-        value = absl::StrCat(number);
-        canonical = Bytes8('i', static_cast<uint64_t>(number));
+        add(Text(number), Bytes8('i', static_cast<uint64_t>(number)));
         break;
       }
       case FieldDescriptor::CPPTYPE_UINT32:
       case FieldDescriptor::CPPTYPE_UINT64: {
         const uint64_t number =
             field.type == FieldDescriptor::CPPTYPE_UINT32 ? MILLRACE_GET(UInt32) : MILLRACE_GET(UInt64);
-        value = absl::StrCat(number);
-        canonical = Bytes8('u', number);
+        add(Text(number), Bytes8('u', number));
         break;
       }
       case FieldDescriptor::CPPTYPE_FLOAT:
       case FieldDescriptor::CPPTYPE_DOUBLE: {
         const double number = field.type == FieldDescriptor::CPPTYPE_FLOAT ? MILLRACE_GET(Float) : MILLRACE_GET(Double);
-        value = ExactText(number);
-        canonical = Bytes8('d', std::bit_cast<uint64_t>(number));
+        add(Sink::kHasTexts ? ExactText(number) : "", Bytes8('d', std::bit_cast<uint64_t>(number)));
         break;
       }
       case FieldDescriptor::CPPTYPE_BOOL: {
         const bool is_true = MILLRACE_GET(Bool);
-        value = is_true ? "true" : "false";
-        canonical = is_true ? std::string("b\1", 2) : std::string("b\0", 2);
+        add(is_true ? "true" : "false", {'b', is_true ? absl::string_view("\1", 1) : absl::string_view("\0", 1)});
         break;
       }
       case FieldDescriptor::CPPTYPE_ENUM: {
         const auto* number = MILLRACE_GET(Enum);
-        value = number->name();
-        canonical = Bytes8('e', static_cast<uint64_t>(int64_t{number->number()}));
+        add(number->name(), Bytes8('e', static_cast<uint64_t>(int64_t{number->number()})));
         break;
       }
-      case FieldDescriptor::CPPTYPE_STRING:
-        value = MILLRACE_GET(String);
-        canonical = StringBytes(value);
+      case FieldDescriptor::CPPTYPE_STRING: {
+        std::string scratch;
+        const std::string& text = index < 0
+                                      ? reflection.GetStringReference(message, descriptor, &scratch)
+                                      : reflection.GetRepeatedStringReference(message, descriptor, index, &scratch);
+        add(text, StringBytes(text));
         break;
+      }
       case FieldDescriptor::CPPTYPE_MESSAGE: {
         const int before = hashed_;
         AddMessage(MILLRACE_GET(Message), *field.message);
-        if (hashed_ == before) Add(path_, numbers_, "{}", "m", RESULT);
-        return;
+        if (hashed_ == before) Add(path_, numbers_, "{}", {'m', ""}, RESULT);
+        break;
       }
     }
 #undef MILLRACE_GET
-    Add(path_, numbers_, value, canonical, field.effect.value_or(RESULT));
   }
 
   const bool statistical_;
@@ -226,11 +249,11 @@ void AddOwn(const ResolvedPipeline& pipeline, const ResolvedStage& stage, Record
   const FieldFacts& kind = FactsOf(Stage::descriptor()).Get(stage.kind);
   builder.Add("kind", "k", stage.kind, Bytes8('i', static_cast<uint64_t>(kind.number)), RESULT);
   const int version = SemanticsVersionOf(stage.kind);
-  builder.Add("semantics_version", "v", absl::StrCat(version), Bytes8('i', static_cast<uint64_t>(version)), RESULT);
+  builder.Add("semantics_version", "v", builder.Text(version), Bytes8('i', static_cast<uint64_t>(version)), RESULT);
   if (stage.uses_floating_point)
     builder.Add("numerics", "n", Numerics_Name(pipeline.numerics),
                 Bytes8('e', static_cast<uint64_t>(int64_t{pipeline.numerics})), ROUNDING);
-  if (stage.uses_seed) builder.Add("seed", "s", absl::StrCat(pipeline.seed), Bytes8('u', pipeline.seed), RESULT);
+  if (stage.uses_seed) builder.Add("seed", "s", builder.Text(pipeline.seed), Bytes8('u', pipeline.seed), RESULT);
   if (!stage.uses_floating_point) return;
   const Reproducibility& reproducibility = pipeline.reproducibility;
   const Reproducibility& defaults = Reproducibility::default_instance();
@@ -248,9 +271,10 @@ void AddOwn(const ResolvedPipeline& pipeline, const ResolvedStage& stage, Record
 template <typename Sink>
 void AddOutputs(const ResolvedStage& stage, RecordBuilder<Sink>& builder) {
   for (size_t i = 0; i < stage.outputs.size(); ++i) {
-    const std::string value = absl::StrCat(stage.outputs[i].name, " ", Artifact_Name(stage.outputs[i].artifact));
-    builder.Add(absl::StrCat("output.", i), absl::StrCat("o.", i), value,
-                absl::StrCat("s", static_cast<int>(stage.outputs[i].artifact), " ", stage.outputs[i].name), RESULT);
+    const OutputSpec& output = stage.outputs[i];
+    builder.Add(builder.Text("output.", i), absl::StrCat("o.", i),
+                builder.Text(output.name, " ", Artifact_Name(output.artifact)),
+                StringBytes(absl::StrCat(static_cast<int>(output.artifact), " ", output.name)), RESULT);
   }
 }
 
@@ -267,7 +291,7 @@ absl::Status AddInput(const ResolvedStage& stage, const std::string& name, const
     return absl::InternalError(
         absl::StrCat("stage \"", stage.name, "\": a key was asked for without the digest of input \"", name, "\""));
   }
-  builder.Add(absl::StrCat("input.", name), number_path, found->second, StringBytes(found->second), RESULT);
+  builder.Add(builder.Text("input.", name), number_path, found->second, StringBytes(found->second), RESULT);
   return absl::OkStatus();
 }
 
@@ -341,10 +365,10 @@ class Recipes {
     for (const StageEdge& edge : stage.edges) {
       if (!edge.in_key) continue;
       const std::string value = absl::StrCat(HexOf(recipes_[edge.producer]), ".", edge.output);
-      builder.Add(absl::StrCat("input.", edge.name), InputNumbers(edge), value, StringBytes(value), RESULT);
+      builder.Add(builder.Text("input.", edge.name), InputNumbers(edge), value, StringBytes(value), RESULT);
     }
     for (const ExternalInput& input : stage.external_inputs) {
-      builder.Add(absl::StrCat("input.", input.name), InputNumbers(input), input.described,
+      builder.Add(builder.Text("input.", input.name), InputNumbers(input), input.described,
                   StringBytes(input.described), RESULT);
     }
     AddOutputs(stage, builder);
@@ -381,8 +405,9 @@ absl::StatusOr<KeyRecord> MakeKeyRecord(const ResolvedPipeline& pipeline, const 
 Sha256Bytes KeyOf(const KeyRecord& record) {
   HashSink sink(kKeyDomain);
   for (const KeyComponent& component : record.component()) {
-    sink.Add(component.path(), component.number_path(), component.value(), component.canonical(),
-             component.has_canonical());
+    if (!component.has_canonical()) continue;
+    const absl::string_view canonical = component.canonical();
+    sink.Add(component.path(), component.number_path(), component.value(), {canonical[0], canonical.substr(1)}, true);
   }
   return sink.Finish();
 }
@@ -405,8 +430,8 @@ Sha256Bytes StepsDigest(const ResolvedStage& stage, int64_t first, int64_t last)
   MILLRACE_CHECK(0 <= first && first <= last && last <= static_cast<int64_t>(rates.size()));
   Sha256 hash;
   hash.Update("millrace.steps.v1");
-  hash.Update(Bytes8('i', static_cast<uint64_t>(first)));
-  hash.Update(Bytes8('i', static_cast<uint64_t>(last)));
+  hash.Update(Bytes8('i', static_cast<uint64_t>(first)).ToString());
+  hash.Update(Bytes8('i', static_cast<uint64_t>(last)).ToString());
   static_assert(std::endian::native == std::endian::little);
   hash.Update(absl::string_view(reinterpret_cast<const char*>(rates.data() + first),
                                 static_cast<size_t>(last - first) * sizeof(double)));

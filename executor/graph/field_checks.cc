@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstdlib>
 
+#include "absl/algorithm/container.h"
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
@@ -154,9 +155,13 @@ void CheckOneofs(const Checked& checked) {
 }
 
 void CheckKeys(const Node& node, const Sources& sources, Diagnostics& diagnostics) {
+  const auto has_key = [](const Value& value) {
+    return value.field->repeated && value.message != nullptr && value.field->message->merge_key != nullptr;
+  };
+  if (absl::c_count_if(node.values, has_key) < 2) return;
   absl::flat_hash_map<std::pair<const FieldFacts*, absl::string_view>, const Value*> first;
   for (const Value& value : node.values) {
-    if (!value.field->repeated || value.message == nullptr || value.field->message->merge_key == nullptr) continue;
+    if (!has_key(value)) continue;
     const FieldFacts& key = *value.field->message->merge_key;
     const Value* name = value.message->Find(key);
     if (name == nullptr) continue;
