@@ -67,11 +67,17 @@ bool ParseRecord(const char* map, int64_t size, int64_t offset, RecordLog::Recor
 }  // namespace
 
 int64_t RecordLog::Batch::Add(uint32_t type, absl::string_view payload) {
+  return Add(type, payload.size(), [&](char* to) { std::memcpy(to, payload.data(), payload.size()); });
+}
+
+int64_t RecordLog::Batch::Add(uint32_t type, size_t size, absl::FunctionRef<void(char*)> write) {
   const int64_t offset = bytes_.size();
-  const auto length = static_cast<uint32_t>(payload.size());
-  const uint32_t header[3] = {length, Checksum(type, length, payload), type};
-  bytes_.append(reinterpret_cast<const char*>(header), sizeof(header));
-  bytes_.append(payload.data(), payload.size());
+  bytes_.resize(bytes_.size() + kRecordHeader + size);
+  char* const payload = bytes_.data() + offset + kRecordHeader;
+  write(payload);
+  const auto length = static_cast<uint32_t>(size);
+  const uint32_t header[3] = {length, Checksum(type, length, {payload, size}), type};
+  std::memcpy(bytes_.data() + offset, header, sizeof(header));
   return offset;
 }
 
@@ -182,25 +188,41 @@ absl::Status RecordLog::WriteAtEnd(absl::string_view bytes) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<int64_t> RecordLog::Update(const Visitor& visit, const std::function<Batch()>& make,
-                                          const std::function<void()>& on_replaced) {
+absl::StatusOr<int64_t> RecordLog::WriteLocked(const Visitor& visit, absl::FunctionRef<absl::string_view()> bytes,
+                                               const std::function<void()>& on_replaced) {
   std::lock_guard lock(mutex_);
   while (true) {
     const Flock file_lock(fd_, LOCK_EX);
     ASSIGN_OR_RETURN(const bool replaced, ReopenIfReplaced(on_replaced));
     if (replaced) continue;  // the old file was locked in vain
     RETURN_IF_ERROR(VisitNew(visit));
-    const Batch batch = make();
+    const absl::string_view batch = bytes();
     if (batch.empty()) return -1;
     const int64_t offset = visited_ == 0 ? kMagic.size() : visited_;
-    RETURN_IF_ERROR(WriteAtEnd(batch.bytes()));
-    RETURN_IF_ERROR(VisitNew(visit));
+    RETURN_IF_ERROR(WriteAtEnd(batch));
+    if (visit == nullptr) {
+      visited_ = offset + static_cast<int64_t>(batch.size());
+    } else {
+      RETURN_IF_ERROR(VisitNew(visit));
+    }
     return offset;
   }
 }
 
+absl::StatusOr<int64_t> RecordLog::Update(const Visitor& visit, const std::function<Batch()>& make,
+                                          const std::function<void()>& on_replaced) {
+  Batch batch;
+  const auto bytes = [&]() -> absl::string_view {
+    batch = make();
+    return batch.bytes();
+  };
+  return WriteLocked(visit, bytes, on_replaced);
+}
+
 absl::Status RecordLog::Append(const Batch& batch) {
-  return Update(nullptr, [&] { return batch; }).status();
+  return WriteLocked(
+             nullptr, [&]() -> absl::string_view { return batch.bytes(); }, nullptr)
+      .status();
 }
 
 absl::Status RecordLog::Replace(const Batch& batch) {

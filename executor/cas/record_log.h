@@ -23,6 +23,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -45,6 +46,8 @@ class RecordLog {
    public:
     // Returns the offset of the record relative to the batch.
     int64_t Add(uint32_t type, absl::string_view payload);
+    // The same; `write` fills the payload's `size` bytes.
+    int64_t Add(uint32_t type, size_t size, absl::FunctionRef<void(char*)> write);
     bool empty() const { return bytes_.empty(); }
     const std::string& bytes() const { return bytes_; }
 
@@ -90,6 +93,8 @@ class RecordLog {
   absl::StatusOr<bool> ReopenIfReplaced(const std::function<void()>& on_replaced);
   absl::Status VisitNew(const Visitor& visit);
   absl::Status WriteAtEnd(absl::string_view bytes);
+  absl::StatusOr<int64_t> WriteLocked(const Visitor& visit, absl::FunctionRef<absl::string_view()> bytes,
+                                      const std::function<void()>& on_replaced);
 
   const std::string path_;
   const bool writable_;

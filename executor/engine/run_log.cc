@@ -1,5 +1,7 @@
 #include "executor/engine/run_log.h"
 
+#include <cstdint>
+
 #include "base/file.h"
 #include "base/status_macros.h"
 
@@ -19,10 +21,9 @@ absl::StatusOr<std::unique_ptr<RunLogWriter>> RunLogWriter::Create(const std::st
 
 absl::Status RunLogWriter::Append(const std::vector<RunEvent>& events) {
   RecordLog::Batch batch;
-  std::string bytes;
   for (const RunEvent& event : events) {
-    event.SerializeToString(&bytes);
-    batch.Add(kRunEvent, bytes);
+    batch.Add(kRunEvent, event.ByteSizeLong(),
+              [&](char* to) { event.SerializeWithCachedSizesToArray(reinterpret_cast<uint8_t*>(to)); });
   }
   return log_->Append(batch);
 }

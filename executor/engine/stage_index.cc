@@ -18,17 +18,19 @@ constexpr size_t kMaxKeys = 8;
 absl::StatusOr<std::unique_ptr<StageIndex>> StageIndex::Open(const std::string& path) {
   ASSIGN_OR_RETURN(std::unique_ptr<RecordLog> log, RecordLog::Open(path));
   std::unique_ptr<StageIndex> index(new StageIndex(std::move(log)));
+  constexpr int64_t kTypicalRecordBytes = 80;
+  index->keys_.reserve(index->log_->size_bytes() / kTypicalRecordBytes);
   RETURN_IF_ERROR(index->log_->Refresh([&](const RecordLog::Record& record) {
     Digest key;
     if (record.payload.size() <= key.bytes.size()) return;
     std::memcpy(key.bytes.data(), record.payload.data(), key.bytes.size());
-    index->Insert(std::string(record.payload.substr(key.bytes.size())), key);
+    index->Insert(record.payload.substr(key.bytes.size()), key);
   }));
   return index;
 }
 
-void StageIndex::Insert(const std::string& name, const Digest& key) {
-  std::vector<Digest>& keys = keys_[name];
+void StageIndex::Insert(absl::string_view name, const Digest& key) {
+  absl::InlinedVector<Digest, 1>& keys = keys_[name];
   keys.erase(std::remove(keys.begin(), keys.end(), key), keys.end());
   keys.insert(keys.begin(), key);
   if (keys.size() > kMaxKeys) keys.pop_back();
@@ -36,7 +38,8 @@ void StageIndex::Insert(const std::string& name, const Digest& key) {
 
 std::vector<Digest> StageIndex::KeysOf(const std::string& stage, const std::string& kind) const {
   const auto found = keys_.find(absl::StrCat(stage, " ", kind));
-  return found == keys_.end() ? std::vector<Digest>() : found->second;
+  if (found == keys_.end()) return {};
+  return {found->second.begin(), found->second.end()};
 }
 
 void StageIndex::Add(const std::string& stage, const std::string& kind, const Digest& key) {

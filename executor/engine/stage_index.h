@@ -8,7 +8,9 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/container/inlined_vector.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "executor/cas/digest.h"
 #include "executor/cas/record_log.h"
 
@@ -28,10 +30,10 @@ class StageIndex {
 
  private:
   explicit StageIndex(std::unique_ptr<RecordLog> log) : log_(std::move(log)) {}
-  void Insert(const std::string& name, const Digest& key);
+  void Insert(absl::string_view name, const Digest& key);
 
   std::unique_ptr<RecordLog> log_;
-  absl::flat_hash_map<std::string, std::vector<Digest>> keys_;  // by "stage kind"
+  absl::flat_hash_map<std::string, absl::InlinedVector<Digest, 1>> keys_;  // by "stage kind"; most have one
   RecordLog::Batch unwritten_;
 };
 
