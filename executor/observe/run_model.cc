@@ -124,7 +124,7 @@ void RunModel::ApplyReport(const StageReported& report, int64_t time_micros) {
       stage->progress = event.progress();
       stage->recent.push_back({time_micros, event.progress().done()});
       while (stage->recent.size() > 2 && stage->recent.front().time_micros < time_micros - kRecentMicros) {
-        stage->recent.pop_front();
+        stage->recent.erase(stage->recent.begin());
       }
       break;
     case StageEvent::kMetric:
@@ -158,8 +158,15 @@ void RunModel::AdoptTimes(absl::string_view stage_name, const RunModel& origin) 
 }
 
 const StageView* RunModel::Find(absl::string_view stage) const {
+  for (const size_t near : {last_found_, last_found_ + 1}) {
+    if (near >= stages_.size() || stages_[near].name() != stage) continue;
+    last_found_ = near;
+    return &stages_[near];
+  }
   const auto found = index_.find(std::string(stage));
-  return found == index_.end() ? nullptr : &stages_[found->second];
+  if (found == index_.end()) return nullptr;
+  last_found_ = found->second;
+  return &stages_[found->second];
 }
 
 StageView* RunModel::FindMutable(absl::string_view stage) { return const_cast<StageView*>(Find(stage)); }

@@ -6,7 +6,6 @@
 #define MILLRACE_EXECUTOR_OBSERVE_RUN_MODEL_H_
 
 #include <cstdint>
-#include <deque>
 #include <map>
 #include <string>
 #include <unordered_map>
@@ -55,7 +54,7 @@ struct StageView {
   // What it said while it ran; of a finished stage the entry's figures win. Names that begin with "time." are only
   // here.
   absl::optional<Progress> progress;
-  std::deque<ProgressSample> recent;  // the last 20 s of `progress`
+  std::vector<ProgressSample> recent;  // the last 20 s of `progress`
   std::map<std::string, double> metrics;
   std::map<std::string, CurveView> curves;
   std::vector<Example> examples;
@@ -97,6 +96,8 @@ class RunModel {
   RunStarted started_;
   std::vector<StageView> stages_;
   std::unordered_map<std::string, int> index_;
+  // Where Find looks first: events are mostly about one stage after the other, in order.
+  mutable size_t last_found_ = 0;
   int counts_[StageState_MAX + 1] = {};
   int64_t start_micros_ = 0;
   int64_t last_micros_ = 0;
