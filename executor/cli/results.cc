@@ -4,8 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <set>
-
+#include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
 #include "base/file.h"
 #include "base/sha256.h"
@@ -18,8 +17,8 @@ namespace {
 
 constexpr char kState[] = ".exposed";  // which results the links were made for
 
-std::set<std::string> NamesIn(const std::string& folder) {
-  std::set<std::string> names;
+absl::flat_hash_set<std::string> NamesIn(const std::string& folder) {
+  absl::flat_hash_set<std::string> names;
   DIR* dir = ::opendir(folder.c_str());
   if (dir == nullptr) return names;
   while (const dirent* entry = ::readdir(dir)) names.insert(entry->d_name);
@@ -59,7 +58,7 @@ absl::Status ExposeResults(Engine& engine, const ResolvedPipeline& pipeline,
   }
   state = Sha256Hex(state);
   changed = false;
-  const std::set<std::string> there = NamesIn(folder);
+  const absl::flat_hash_set<std::string> there = NamesIn(folder);
   if (const absl::StatusOr<std::string> last = ReadFile(JoinPath(folder, kState)); last.ok() && *last == state) {
     bool whole = true;
     for (const auto& [stage, entry] : entries) whole = whole && (there.count(stage) > 0 || entry.output_size() == 0);

@@ -1,6 +1,5 @@
 #include "executor/engine/engine.h"
 
-#include <malloc.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -78,6 +77,7 @@ class EngineImpl : public Engine {
     std::string target(4096, '\0');
     const ssize_t n = ::readlink(path.c_str(), target.data(), target.size());
     if (n > 0 && absl::string_view(target.data(), n) == folder) return absl::OkStatus();
+    if (n < 0 && ::symlink(folder.c_str(), path.c_str()) == 0) return absl::OkStatus();
     RETURN_IF_ERROR(CreateDirectories(path.substr(0, path.rfind('/'))));
     const std::string aside = absl::StrCat(path, ".", ::getpid(), ".tmp");
     ::unlink(aside.c_str());
@@ -151,8 +151,6 @@ class EngineImpl : public Engine {
 absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(EngineOptions options, const ToolManifest* manifest) {
   if (options.home.empty() || options.home[0] != '/')
     return absl::InvalidArgumentError(absl::StrCat("home \"", options.home, "\" is not an absolute path"));
-  // Ten thousand stages are some megabytes: ask the system for memory in larger pieces.
-  ::mallopt(M_TOP_PAD, 4 << 20);
   Home home(options.home);
   auto engine = std::make_unique<EngineImpl>(std::move(options), std::move(home));
   RETURN_IF_ERROR(engine->Open(manifest));
