@@ -49,6 +49,7 @@ int RunVerb(CommandContext& context) {
   } else {
     Print(RunSummary(context, *pipeline, *run, report));
   }
+  run->result.work_folders.reset();
   return exit_status;
 }
 

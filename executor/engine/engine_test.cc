@@ -425,7 +425,7 @@ TEST_F(EngineTest, TheLogTellsTheRun) {
   PipelineBuilder builder;
   builder.Shell("a", "echo x > out/out/x");
   options_.arguments = {"run", "x"};
-  const RunResult result = Run(builder);
+  RunResult result = Run(builder);
   std::vector<RunEvent> events;
   ASSERT_TRUE((*RunLogReader::Open(result.run_folder))->Read([&](const RunEvent& e) { events.push_back(e); }).ok());
   ASSERT_EQ(events.size(), 5);
@@ -435,6 +435,7 @@ TEST_F(EngineTest, TheLogTellsTheRun) {
   EXPECT_TRUE(events[1].stage_changed().has_key_record());
   EXPECT_EQ(events[4].run_finished().stages_run(), 1);
   // No working folder, no lease is left.
+  result.work_folders.reset();
   EXPECT_TRUE(ListFiles(options_.home + "/work")->empty());
   EXPECT_TRUE(ListFiles(options_.home + "/leases")->empty());
 }

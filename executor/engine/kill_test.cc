@@ -79,11 +79,12 @@ TEST(KillTest, TheNextRunContinues) {
       EXPECT_TRUE((*log)->Read([](const RunEvent&) {}).ok());
     }
     if (kill % 4 != 3 && kill != num_kills - 1) continue;
-    const RunResult result = *(*Engine::Create(options, nullptr))->Run(builder.pipeline(), nullptr);
+    RunResult result = *(*Engine::Create(options, nullptr))->Run(builder.pipeline(), nullptr);
     EXPECT_EQ(result.exit_status, 0);
     for (const auto& [stage, entry] : undisturbed.entries)
       EXPECT_EQ(result.entries.at(stage).output(0).digest(), entry.output(0).digest()) << stage;
     CheckHome(options.home);
+    result.work_folders.reset();
     EXPECT_TRUE(ListFiles(options.home + "/work")->empty());
     EXPECT_TRUE(RemoveTree(options.home).ok());
   }

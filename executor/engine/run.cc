@@ -532,7 +532,7 @@ absl::StatusOr<RunResult> PipelineRun::Finish() {
   std::unique_lock lock(mutex_);
   Emit(std::move(event));
   PassOnEvents(lock);
-  work_folders_.reset();
+  result.work_folders = std::move(work_folders_);
   // A long run is worth the seconds that this may take; after a short one, a loss of power costs reading it again.
   if (store_.cache->needs_sync() && absl::Now() - started_at_ > kSyncAfter) store_.cache->Sync().IgnoreError();
   result.exit_status = exit_status_;
