@@ -27,9 +27,4 @@ FlopsPerToken CountFlopsPerToken(const ModelConfig& config, int64_t sequence_len
   return flops;
 }
 
-double DeepSeekNonEmbeddingFlopsPerToken(const ModelConfig& config, int64_t sequence_length) {
-  const double layers_hidden = static_cast<double>(config.num_hidden_layers) * config.hidden_size;
-  return 72 * layers_hidden * config.hidden_size + 12 * layers_hidden * sequence_length;
-}
-
 }  // namespace millrace::trainer

@@ -37,9 +37,6 @@ struct FlopsPerToken {
 
 FlopsPerToken CountFlopsPerToken(const ModelConfig& config, int64_t sequence_length, bool causal = true);
 
-// M = 72 L h^2 + 12 L h s of the DeepSeek LLM paper (section 3.2), which presumes layers of 12 h^2 parameters.
-double DeepSeekNonEmbeddingFlopsPerToken(const ModelConfig& config, int64_t sequence_length);
-
 }  // namespace millrace::trainer
 
 #endif  // MILLRACE_TRAINER_ARCH_MODEL_SIZE_H_

@@ -15,9 +15,8 @@ class RopeTable {
   // `head_dim` is even.
   RopeTable(int64_t head_dim, int64_t max_positions, double theta, double linear_factor);
 
-  int64_t half_dim() const { return half_dim_; }
   int64_t max_positions() const { return max_positions_; }
-  // half_dim() values each. position < max_positions().
+  // D/2 values each. position < max_positions().
   const float* cos(int64_t position) const { return cos_.data() + position * half_dim_; }
   const float* sin(int64_t position) const { return sin_.data() + position * half_dim_; }
 

@@ -64,10 +64,10 @@ std::vector<OwnSequence> Pack(const std::vector<std::vector<uint32_t>>& windows,
   return sequences;
 }
 
-class HeldOutValidation : public Validation {
+class SequenceValidation : public Validation {
  public:
-  HeldOutValidation(std::vector<OwnSequence> sequences, int64_t length, bool attend_across_documents,
-                    int64_t leaf_sequences, const ModelConfig& config, int loss_chunk_tokens, const TrainState& state)
+  SequenceValidation(std::vector<OwnSequence> sequences, int64_t length, bool attend_across_documents,
+                     int64_t leaf_sequences, const ModelConfig& config, int loss_chunk_tokens, const TrainState& state)
       : sequences_(std::move(sequences)),
         length_(length),
         attend_across_documents_(attend_across_documents),
@@ -135,9 +135,9 @@ absl::StatusOr<std::unique_ptr<Validation>> Validation::Open(const std::string& 
       for (const auto& [first, predictions] : data::DocumentWindows(document.ids.size(), manifest.sequence_length))
         windows.push_back(data::WindowIds(document, manifest.eos_id, first, predictions));
     }
-    return std::make_unique<HeldOutValidation>(Pack(Sample(std::move(windows), max_tokens), manifest.sequence_length),
-                                               manifest.sequence_length, /*attend_across_documents=*/false,
-                                               leaf_sequences, config, loss_chunk_tokens, state);
+    return std::make_unique<SequenceValidation>(Pack(Sample(std::move(windows), max_tokens), manifest.sequence_length),
+                                                manifest.sequence_length, /*attend_across_documents=*/false,
+                                                leaf_sequences, config, loss_chunk_tokens, state);
   }
   if (held_out.status().code() != absl::StatusCode::kInvalidArgument) return held_out.status();
   ASSIGN_OR_RETURN(const data::ShardSet shards, data::ShardSet::Open(folder));
@@ -154,8 +154,8 @@ absl::StatusOr<std::unique_ptr<Validation>> Validation::Open(const std::string& 
     if (own.loss_weights.empty()) own.loss_weights.assign(length, 1);
     sequences.push_back(std::move(own));
   }
-  return std::make_unique<HeldOutValidation>(std::move(sequences), length, shards.manifest().attend_across_documents,
-                                             leaf_sequences, config, loss_chunk_tokens, state);
+  return std::make_unique<SequenceValidation>(std::move(sequences), length, shards.manifest().attend_across_documents,
+                                              leaf_sequences, config, loss_chunk_tokens, state);
 }
 
 }  // namespace millrace::trainer
