@@ -1,5 +1,7 @@
 """LibTorch from PyPI's wheels, pinned by version and hash; or the user's own, with LIBTORCH=/path."""
 
+load(":pip.bzl", "download_wheels", "run_python")
+
 _PLATFORMS = ["manylinux_2_28", "manylinux_2_27", "manylinux_2_25", "manylinux_2_18", "manylinux_2_17", "manylinux2014"]
 
 _LIBRARIES = ["libtorch_cpu.so", "libc10.so", "libgomp.so.1"]
@@ -23,52 +25,18 @@ cc_library(
 )
 """
 
-def _python(repository_ctx):
-    # The system's interpreter first: a shim of a version manager may need variables that are not here.
-    for path in ["/usr/bin/python3"]:
-        if repository_ctx.path(path).exists:
-            probe = repository_ctx.execute([path, "-m", "pip", "--version"])
-            if probe.return_code == 0:
-                return path
-    found = repository_ctx.which("python3")
-    if not found:
-        fail("libtorch: no python3 on this machine. fix: run ./bazelw once, it installs what is missing")
-    return str(found)
-
 def _download(repository_ctx):
-    arguments = [
-        _python(repository_ctx),
-        "-m",
-        "pip",
-        "download",
-        "--no-deps",
-        "--require-hashes",
-        "--only-binary=:all:",
-        "--implementation=cp",
-        "--python-version=3.11",
-        "--retries=5",
-        "--disable-pip-version-check",
-        "-d",
-        "wheels",
-        "-r",
-        str(repository_ctx.path(repository_ctx.attr.lock)),
-    ]
+    arguments = ["--implementation=cp", "--python-version=3.11"]
     for platform in _PLATFORMS:
         arguments += ["--platform", platform + "_x86_64"]
-    attempts = []
-    for attempt in range(3):
-        # pip checks the hashes: a broken download is an error here, never half a library.
-        repository_ctx.report_progress("downloading LibTorch (545 MB), attempt %d of 3" % (attempt + 1))
-        result = repository_ctx.execute(arguments, timeout = 1800, quiet = False)
-        if result.return_code == 0:
-            return
-        attempts.append(result.stderr)
-        repository_ctx.delete("wheels")
-    fail(("libtorch: the wheels in {lock} could not be downloaded.\n  why: {why}\n  fix: check the network, or " +
-          "point LIBTORCH at an unpacked torch 2.11 (the folder with include/ and lib/)").format(
-        lock = repository_ctx.attr.lock,
-        why = attempts[-1],
-    ))
+    download_wheels(
+        repository_ctx,
+        "LibTorch (545 MB)",
+        fix = "point LIBTORCH at an unpacked torch 2.11 (the folder with include/ and lib/)",
+        arguments = arguments,
+        timeout = 1800,
+        quiet = False,
+    )
 
 def _unpack(repository_ctx):
     # Not google/ (Protobuf headers that would shadow the system's), not pybind11/, not CUDA's libraries.
@@ -83,9 +51,7 @@ for wheel in glob.glob('wheels/*.whl'):
                 z.extract(info)
 shutil.rmtree('wheels')
 """
-    result = repository_ctx.execute([_python(repository_ctx), "-c", program, ",".join(_LIBRARIES + _CUDA_LIBRARIES)], timeout = 600)
-    if result.return_code != 0:
-        fail("libtorch: could not unpack the wheels: " + result.stderr)
+    run_python(repository_ctx, program, [",".join(_LIBRARIES + _CUDA_LIBRARIES)])
 
 def _libtorch_repository_impl(repository_ctx):
     own = repository_ctx.os.environ.get("LIBTORCH")

@@ -1,5 +1,6 @@
 """A user's workspace in a temporary folder: a small pipeline, its text, a home, and the real millrace program."""
 
+import array
 import json
 import os
 import random
@@ -142,6 +143,17 @@ class Workspace:
 
     def keys(self, home=None):
         return {name: stage["key"] for name, stage in self.plan(home=home).items()}
+
+    def encode(self, tokenizer_folder, source):
+        """The ids that data/tokenizer/encode gives the documents of a JSONL file."""
+        out = tempfile.mkdtemp(dir=self.root)
+        subprocess.run([os.path.join(os.environ["TEST_SRCDIR"], "millrace/data/tokenizer/encode"), "--threads=2",
+                        "--tokenizer=" + tokenizer_folder, "--input=" + source, "--output_dir=" + out], check=True)
+        ids, offsets = array.array("I"), array.array("Q")
+        for values, name in ((ids, "ids.u32"), (offsets, "offs.u64")):
+            with open(os.path.join(out, name), "rb") as f:
+                values.frombytes(f.read())
+        return [ids[begin:end].tolist() for begin, end in zip(offsets, offsets[1:])]
 
     def remove(self):
         shutil.rmtree(self.root, ignore_errors=True)
