@@ -175,7 +175,7 @@ std::string AssumptionsLine(const Plan& plan) {
     if (hardware.nodes > 1)
       absl::StrAppend(&text, ", ", bandwidth(hardware.network_bytes_per_second), " between nodes");
     absl::StrAppend(&text, " (unmeasured)\n",
-                    "gathered: ZeRO-2 the head's gradient; ZeRO-3 a layer, the head and its gradient");
+                    "gathered: the head's gradient; ZeRO-3 also a layer and the head");
   } else {
     absl::StrAppend(&text, " (unmeasured)");
   }

@@ -99,10 +99,9 @@ RankMemory EstimateMemory(const ModelConfig& config, const Layout& layout, int64
     const bool has_ends = stage == 0 || stage == layout.pipeline - 1;
     RankMemory memory = StateMemory(StageParameters(config, layout.pipeline, stage), layout.zero_stage,
                                     layout.data_parallel, assumptions);
-    if (layout.zero_stage >= 2 && layout.data_parallel > 1) {
-      const double unit = std::max<double>(count.layer(), has_ends ? count.embedding : 0);
-      memory.gathered = assumptions.weight_bytes * (layout.zero_stage == 3 ? count.layer() + 2 * unit : unit);
-    }
+    const double unit = std::max<double>(count.layer(), has_ends ? count.embedding : 0);
+    const bool weights_divided = layout.zero_stage == 3 && layout.data_parallel > 1;
+    memory.gathered = assumptions.weight_bytes * (weights_divided ? count.layer() + 2 * unit : unit);
     const int64_t in_flight = std::min(micro_batches, layout.pipeline - stage);
     memory.activations =
         ActivationBytes(config, layout, sequence_length, in_flight,

@@ -44,8 +44,8 @@ struct RankMemory {
   double weights = 0;
   double gradients = 0;
   double optimizer = 0;
-  // What is whole for a moment. ZeRO-2: the gradient of the largest unit (a layer, the embedding or the head) before it
-  // is divided. ZeRO-3: that, the unit's weights, and the next layer's.
+  // What is whole for a moment: the gradient of the largest unit (a layer, the embedding or the head) before it is added
+  // to the sum; under ZeRO-3 also the unit's weights, and the next layer's.
   double gathered = 0;
   double activations = 0;
   double loss = 0;
