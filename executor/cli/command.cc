@@ -92,13 +92,16 @@ double Elapsed(const CommandContext& context) {
   return now.tv_sec + now.tv_nsec * 1e-9 - context.started;
 }
 
+Json ErrorsOf(const Diagnostics& diagnostics) {
+  Json errors = Json::array();
+  for (const Diagnostic& diagnostic : diagnostics.Sorted()) errors.push_back(JsonOf(diagnostic));
+  return errors;
+}
+
 void PrintDiagnostics(const CommandContext& context, const Diagnostics& diagnostics) {
   if (context.arguments.json) {
     if (!diagnostics.has_errors()) return;
-    Json json;
-    json["errors"] = Json::array();
-    for (const Diagnostic& diagnostic : diagnostics.Sorted()) json["errors"].push_back(JsonOf(diagnostic));
-    PrintJson(json);
+    PrintJson({{"errors", ErrorsOf(diagnostics)}});
     return;
   }
   std::string text = diagnostics.ToString();
@@ -137,7 +140,8 @@ absl::StatusOr<std::vector<Cluster>> LoadClusters(const CommandContext& context)
   return absl::InvalidArgumentError("");
 }
 
-absl::StatusOr<ResolvedPipeline> Load(const CommandContext& context, const absl::optional<Cluster>& cluster) {
+absl::StatusOr<ResolvedPipeline> Load(const CommandContext& context, const absl::optional<Cluster>& cluster,
+                                      bool check_fit) {
   const Arguments& arguments = context.arguments;
   absl::StatusOr<std::string> text = ReadFile(context.paths.file);
   if (!text.ok()) {
@@ -152,6 +156,7 @@ absl::StatusOr<ResolvedPipeline> Load(const CommandContext& context, const absl:
   options.workspace = context.paths.workspace;
   for (const auto& [name, folder] : arguments.data_root) options.data_root[name] = context.paths.Resolve(folder);
   options.cluster = cluster;
+  options.check_fit = check_fit;
   if (context.manifest) options.manifest = &*context.manifest;
   Diagnostics diagnostics;
   absl::StatusOr<ResolvedPipeline> pipeline = LoadPipeline(*text, options, diagnostics);

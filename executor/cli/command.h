@@ -53,9 +53,13 @@ double Elapsed(const CommandContext& context);
 absl::StatusOr<std::vector<Cluster>> LoadClusters(const CommandContext& context);
 // Reads and resolves the pipeline with its profile (`profile` "" : --profile, else the default) and flags. Errors and
 // warnings are printed, as text or, with --format=json, as one object on stdout.
-absl::StatusOr<ResolvedPipeline> Load(const CommandContext& context, const absl::optional<Cluster>& cluster);
+// `check_fit`: as in LoadOptions.
+absl::StatusOr<ResolvedPipeline> Load(const CommandContext& context, const absl::optional<Cluster>& cluster,
+                                      bool check_fit = true);
 // With what --cluster names; at most one.
 absl::StatusOr<ResolvedPipeline> Load(const CommandContext& context);
+// The errors, as --format=json prints them.
+Json ErrorsOf(const Diagnostics& diagnostics);
 // Prints the diagnostics; "2 errors; nothing was run or written." follows errors.
 void PrintDiagnostics(const CommandContext& context, const Diagnostics& diagnostics);
 

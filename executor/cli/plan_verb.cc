@@ -7,12 +7,10 @@
 #include "absl/strings/str_join.h"
 #include "base/quantity.h"
 #include "executor/cli/command.h"
+#include "executor/graph/fit_check.h"
 #include "executor/graph/load.h"
 #include "executor/observe/display_width.h"
 #include "executor/observe/progress_view.h"
-#include "pipelines/schema/pack.pb.h"
-#include "pipelines/schema/train.pb.h"
-#include "trainer/arch/model_config.h"
 #include "trainer/plan/planner.h"
 
 namespace millrace {
@@ -35,37 +33,6 @@ int64_t BytesOf(const StagePlan& plan) {
   if (!plan.entry) return bytes;
   for (const OutputTree& output : plan.entry->output()) bytes += output.size_bytes();
   return bytes;
-}
-
-// Length of the sequences that a training stage reads: of the `pack` stage behind its data.
-int64_t SequenceLengthOf(const ResolvedPipeline& pipeline, const ResolvedStage& stage) {
-  for (const StageEdge& edge : stage.edges) {
-    const ResolvedStage& producer = pipeline.stages[edge.producer];
-    if (edge.artifact != SHARDS && edge.artifact != MIXTURE) continue;
-    if (producer.kind == "pack") return static_cast<const Pack&>(*producer.parameters).sequence_length();
-    if (const int64_t length = SequenceLengthOf(pipeline, producer); length > 0) return length;
-  }
-  return 0;
-}
-
-absl::StatusOr<std::vector<std::pair<std::string, trainer::Plan>>> TrainingPlans(const ResolvedPipeline& pipeline,
-                                                                                 const Cluster& cluster) {
-  std::vector<std::pair<std::string, trainer::Plan>> plans;
-  for (const ResolvedStage& stage : pipeline.stages) {
-    if (stage.kind != "train") continue;
-    trainer::PlanRequest request;
-    request.train = static_cast<const Train&>(*stage.parameters);
-    absl::StatusOr<trainer::ModelConfig> model = trainer::ModelConfigFromProto(request.train.model());
-    if (!model.ok()) return model.status();
-    request.model = *model;
-    request.sequence_length = SequenceLengthOf(pipeline, stage);
-    request.cluster = cluster;
-    request.gradient_bytes = pipeline.reproducibility.gradient_sum() == Reproducibility::INT64 ? 8 : 4;
-    absl::StatusOr<trainer::Plan> plan = trainer::MakePlan(request);
-    if (!plan.ok()) return plan.status();
-    plans.emplace_back(stage.name, *std::move(plan));
-  }
-  return plans;
 }
 
 Json JsonOf(const trainer::Plan& plan) {
@@ -221,7 +188,8 @@ int PlanVerb(CommandContext& context) {
   const absl::StatusOr<std::vector<Cluster>> clusters = LoadClusters(context);
   if (!clusters.ok()) return kExitBadInput;
   const absl::optional<Cluster> cluster = clusters->empty() ? absl::optional<Cluster>() : clusters->front();
-  const absl::StatusOr<ResolvedPipeline> pipeline = Load(context, cluster);
+  // A model that does not fit is refused below, beneath the table of what would.
+  const absl::StatusOr<ResolvedPipeline> pipeline = Load(context, cluster, /*check_fit=*/false);
   if (!pipeline.ok()) return kExitBadInput;
   if (context.arguments.resolved) {
     Print(pipeline->text);
@@ -233,29 +201,35 @@ int PlanVerb(CommandContext& context) {
   if (!plans.ok()) return ReportError(plans.status());
 
   std::vector<std::pair<std::string, trainer::Plan>> training;
-  if (cluster) {
-    absl::StatusOr<std::vector<std::pair<std::string, trainer::Plan>>> made = TrainingPlans(*pipeline, *cluster);
-    if (!made.ok()) return ReportError(made.status());
-    training = *std::move(made);
+  Diagnostics misfits, not_runnable;
+  for (const ResolvedStage& stage : pipeline->stages) {
+    if (!cluster || !stage.train_steps) continue;
+    absl::StatusOr<trainer::Plan> plan = PlanTraining(*pipeline, stage, *cluster);
+    CheckFit(stage, *cluster, plan, misfits);
+    if (plan.ok()) training.emplace_back(stage.name, *std::move(plan));
   }
-  Diagnostics not_runnable;
   CheckRunnable(*pipeline, not_runnable);
+  const int exit_status = misfits.has_errors() ? kExitBadInput : kExitOk;
   if (context.arguments.json) {
     Json json = JsonOf(*pipeline, *plans);
     for (const auto& [stage, plan] : training) json["training"][stage] = JsonOf(plan);
-    json["runnable"] = !not_runnable.has_errors();
+    json["runnable"] = !not_runnable.has_errors() && !misfits.has_errors();
+    if (misfits.has_errors()) json["errors"] = ErrorsOf(misfits);
     PrintJson(json);
-    return kExitOk;
+    return exit_status;
   }
   Print(TextOf(context, *pipeline, *plans));
   for (const auto& [stage, plan] : training) {
     Print(absl::StrCat("\n", Styled(stage, "bold", context.color), " on ", cluster->name(), "  ",
                        trainer::FormatPlan(plan)));
   }
-  if (not_runnable.has_errors()) {
+  if (misfits.has_errors()) {
+    Print("\n");
+    PrintDiagnostics(context, misfits);
+  } else if (not_runnable.has_errors()) {
     Print(absl::StrCat("\n`run` refuses (exit status 2):\n", not_runnable.ToString()));
   }
-  return kExitOk;
+  return exit_status;
 }
 
 }  // namespace millrace

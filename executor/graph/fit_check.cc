@@ -1,13 +1,14 @@
-// Whether a train stage's model fits the memory of the cluster that is named, by the planner's estimate.
+#include "executor/graph/fit_check.h"
+
 #include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "base/quantity.h"
-#include "executor/graph/stage_checks.h"
+#include "base/status_macros.h"
+#include "pipelines/schema/train.pb.h"
 #include "trainer/arch/model_config.h"
-#include "trainer/plan/planner.h"
 
 namespace millrace {
 namespace {
@@ -34,20 +35,22 @@ std::string Needs(const trainer::Candidate& candidate, double limit_bytes) {
 
 }  // namespace
 
-void CheckFit(const CheckContext& context, const StageDraft& draft, const Train& train, int64_t sequence_length,
-              const Cluster& cluster) {
-  auto model = trainer::ModelConfigFromProto(train.model());
-  if (!model.ok()) return;
+absl::StatusOr<trainer::Plan> PlanTraining(const ResolvedPipeline& pipeline, const ResolvedStage& stage,
+                                           const Cluster& cluster) {
   trainer::PlanRequest request;
-  request.model = *model;
-  request.train = train;
-  request.sequence_length = sequence_length;
+  request.train = static_cast<const Train&>(*stage.parameters);
+  ASSIGN_OR_RETURN(request.model, trainer::ModelConfigFromProto(request.train.model()));
+  request.sequence_length = stage.train_steps->tokens_per_step / request.train.global_batch_size();
   request.cluster = cluster;
-  request.gradient_bytes = context.reproducibility.gradient_sum() == Reproducibility::INT64 ? 8 : 4;
-  const bool fixed = train.parallel().layout() == Parallel::FIXED;
-  const Location location = context.sources.At(PlaceOf(*draft.body, "parallel"));
-  const std::string prefix = absl::StrCat("stage \"", draft.name, "\": ");
-  const auto plan = trainer::MakePlan(request);
+  request.gradient_bytes = pipeline.reproducibility.gradient_sum() == Reproducibility::INT64 ? 8 : 4;
+  return trainer::MakePlan(request);
+}
+
+void CheckFit(const ResolvedStage& stage, const Cluster& cluster, const absl::StatusOr<trainer::Plan>& plan,
+              Diagnostics& diagnostics) {
+  const bool fixed = static_cast<const Train&>(*stage.parameters).parallel().layout() == Parallel::FIXED;
+  const Location location = stage.OriginOf("parallel");
+  const std::string prefix = absl::StrCat("stage \"", stage.name, "\": ");
   if (!plan.ok()) {
     // Its first line says what, a line "fix: ..." what to do.
     std::string what(plan.status().message()), fix;
@@ -55,12 +58,12 @@ void CheckFit(const CheckContext& context, const StageDraft& draft, const Train&
       fix = what.substr(at + 8);
       what.resize(at);
     }
-    context.diagnostics.AddError(location, absl::StrCat(prefix, what),
-                                 absl::StrCat("on cluster \"", cluster.name(), "\""), std::move(fix));
+    diagnostics.AddError(location, absl::StrCat(prefix, what), absl::StrCat("on cluster \"", cluster.name(), "\""),
+                         std::move(fix));
     return;
   }
   if (fixed && plan->chosen.has_value() && plan->chosen->fit == trainer::Fit::kNo) {
-    context.diagnostics.AddError(
+    diagnostics.AddError(
         location, absl::StrCat(prefix, "the model does not fit cluster \"", cluster.name(), "\""),
         Needs(*plan->chosen, plan->memory_limit_bytes),
         plan->nearest.has_value() ? AsFields(plan->nearest->layout) : "no layout fits: more or larger devices");
@@ -71,9 +74,8 @@ void CheckFit(const CheckContext& context, const StageDraft& draft, const Train&
       if (smallest == nullptr || row.memory.total() < smallest->memory.total()) smallest = &row;
     }
     if (smallest != nullptr) absl::StrAppend(&why, "; ", Needs(*smallest, plan->memory_limit_bytes));
-    context.diagnostics.AddError(location,
-                                 absl::StrCat(prefix, "the model does not fit cluster \"", cluster.name(), "\""),
-                                 std::move(why), "more or larger devices, or a smaller model");
+    diagnostics.AddError(location, absl::StrCat(prefix, "the model does not fit cluster \"", cluster.name(), "\""),
+                         std::move(why), "more or larger devices, or a smaller model");
   }
 }
 

@@ -12,6 +12,7 @@
 #include "executor/graph/cluster_checks.h"
 #include "executor/graph/external_inputs.h"
 #include "executor/graph/field_checks.h"
+#include "executor/graph/fit_check.h"
 #include "executor/graph/merge.h"
 #include "executor/graph/parameters.h"
 #include "executor/graph/parse.h"
@@ -47,6 +48,7 @@ class Loader {
     pipeline_.text = TextOfNeeded();
     ResolveStages();
     CheckExpectations();
+    CheckFits();
     RETURN_IF_ERROR(diagnostics_.ToStatus());
     for (const Diagnostic& diagnostic : diagnostics_.Sorted())
       pipeline_.warnings.AddWarning(diagnostic.location, diagnostic.what, diagnostic.why, diagnostic.fix);
@@ -234,13 +236,19 @@ class Loader {
       stage.threads_per_rank = train.parallel().has_threads_per_rank() ? train.parallel().threads_per_rank() : 0;
       CheckTrain(context, draft, train, facts_[index], stage);
       if (!stage.train_steps.has_value()) return;
-      if (options_.cluster.has_value()) {
-        CheckFit(context, draft, train, facts_[index].sequence_length, *options_.cluster);
-      } else {
+      if (!options_.cluster.has_value()) {
         pipeline_.unchecked.push_back(absl::StrCat("stage \"", stage.name,
                                                    "\": whether the model fits is not known without a cluster "
                                                    "(--cluster=FILE)"));
       }
+    }
+  }
+
+  void CheckFits() {
+    if (!options_.cluster.has_value() || (!options_.check_fit && !diagnostics_.has_errors())) return;
+    for (const ResolvedStage& stage : pipeline_.stages) {
+      if (stage.train_steps.has_value())
+        CheckFit(stage, *options_.cluster, PlanTraining(pipeline_, stage, *options_.cluster), diagnostics_);
     }
   }
 

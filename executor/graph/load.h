@@ -23,6 +23,7 @@ struct LoadOptions {
   std::string workspace;          // folder that paths without a root are relative to
   std::map<std::string, std::string> data_root;  // --data-root; wins over the cluster's
   absl::optional<Cluster> cluster;               // validated (LoadCluster)
+  bool check_fit = true;                         // false: that its memory is too small is alone no error
   const ToolManifest* manifest = nullptr;        // absent: names of tools and bundled data are not checked
 };
 

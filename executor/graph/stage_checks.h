@@ -44,10 +44,6 @@ void CheckStage(const CheckContext& context, const StageDraft& draft);
 void CheckTrain(const CheckContext& context, const StageDraft& draft, const Train& train, const StageFacts& facts,
                 ResolvedStage& resolved);
 
-// Whether the model fits the cluster's memory: with a FIXED layout that one must, with AUTO one of the planner's.
-void CheckFit(const CheckContext& context, const StageDraft& draft, const Train& train, int64_t sequence_length,
-              const Cluster& cluster);
-
 // Expectations, which name stages by index in `needed` (their drafts).
 void CheckExpectation(const CheckContext& context, const Node& expectation, const std::vector<bool>& needed);
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """The real program on a small pipeline with every kind of stage: what a change re-does, and what it does not."""
 
+import json
 import os
 import shutil
 import sys
@@ -139,6 +140,20 @@ class ErrorsTest(unittest.TestCase):
         self.assertEqual(done.returncode, 1, done.stdout + done.stderr)
         self.assertIn("the mill stands still", done.stdout + done.stderr)
         self.assertIn("--only=count", done.stdout + done.stderr)
+
+    def test_a_layout_that_does_not_fit_is_refused_beneath_what_would(self):
+        self.workspace.write("tight.textproto", """
+            cluster { name: "tight" local {} pool { name: "cpu" host { name: "here" } cpus: 2 memory: "300MiB" } }
+        """)
+        done = self.workspace.millrace("plan", "--cluster=tight.textproto")
+        self.assertEqual(done.returncode, 2, done.stdout + done.stderr)
+        self.assertIn("ZeRO", done.stdout)
+        self.assertIn('the model does not fit cluster "tight"', done.stderr)
+        self.assertIn("fix: ", done.stderr)
+        as_json = json.loads(self.workspace.millrace("plan", "--cluster=tight.textproto", "--format=json").stdout)
+        self.assertFalse(as_json["training"]["pretrain"]["fits"])
+        self.assertTrue(as_json["errors"])
+        self.assertEqual(self.workspace.millrace("run", "--cluster=tight.textproto").returncode, 2)
 
     def test_an_unknown_flag_is_refused(self):
         self.assertEqual(self.workspace.millrace("run", "--jbos=2").returncode, 2)
