@@ -89,7 +89,6 @@ class Gang {
     ::setenv("MILLRACE_REQUEST", request.c_str(), 1);
     ::setenv("MILLRACE_GANG", gang_path.c_str(), 1);
     ::setenv("MILLRACE_EVENTS", events.c_str(), 1);
-    ::setenv("MILLRACE_COLLECTIVE_TIMEOUT_SECONDS", "120", 1);
     if (std::freopen(log_path.c_str(), "w", stderr) == nullptr) ::_exit(126);
     ::execl("trainer/train", "train", nullptr);
     ::_exit(127);

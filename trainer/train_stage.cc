@@ -9,7 +9,6 @@
 #include <vector>
 
 #include "ATen/Parallel.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
@@ -34,11 +33,6 @@
 
 namespace millrace::trainer {
 namespace {
-
-std::string EnvironmentOr(const char* name, const std::string& otherwise) {
-  const char* value = std::getenv(name);
-  return value == nullptr || *value == '\0' ? otherwise : value;
-}
 
 absl::Status CheckRunnable(const Train& train, int world_size) {
   if (train.precision() != Train::FP32) {
@@ -300,16 +294,13 @@ absl::StatusOr<std::unique_ptr<Comm>> JoinGang(const Stage& stage) {
   GlooOptions options{.rank = gang.rank(), .world_size = gang.world_size()};
   if (gang.has_master_address()) options.master_address = gang.master_address();
   if (gang.has_master_port()) options.master_port = gang.master_port();
-  options.interface = EnvironmentOr("GLOO_SOCKET_IFNAME", "");
-  const std::string timeout = EnvironmentOr("MILLRACE_COLLECTIVE_TIMEOUT_SECONDS", "300");
-  double seconds = 0;
-  if (!absl::SimpleAtod(timeout, &seconds) || seconds <= 0) {
+  if (const char* interface = std::getenv("GLOO_SOCKET_IFNAME"); interface != nullptr) options.interface = interface;
+  options.timeout = absl::Seconds(gang.collective_timeout_seconds());
+  if (options.timeout <= absl::ZeroDuration()) {
     return absl::InvalidArgumentError(
-        absl::StrCat("MILLRACE_COLLECTIVE_TIMEOUT_SECONDS is \"", timeout, "\", not a number of seconds above 0"));
+        absl::StrCat("the gang's collective_timeout_seconds is ", gang.collective_timeout_seconds(), ", not above 0"));
   }
-  options.timeout = absl::Seconds(seconds);
   ASSIGN_OR_RETURN(std::unique_ptr<Comm> comm, NewGlooComm(options));
-  if (EnvironmentOr("MILLRACE_SHARED_MEMORY", "1") == "0") return comm;
   return NewSharedMemoryComm(std::move(comm));
 }
 

@@ -14,8 +14,9 @@
 namespace millrace::trainer {
 
 // Joins the gang that `stage` describes: SingleComm for one rank, else Gloo at the gang's master address, with
-// gradients through shared memory where all ranks are on one host. Environment: GLOO_SOCKET_IFNAME (the network
-// interface), MILLRACE_COLLECTIVE_TIMEOUT_SECONDS (300), MILLRACE_SHARED_MEMORY (0: gradients over Gloo as well).
+// gradients through shared memory where all ranks are on one host. Environment: GLOO_SOCKET_IFNAME, the network
+// interface.
+//   InvalidArgument: a timeout that is not above 0.   Errors of NewGlooComm.
 absl::StatusOr<std::unique_ptr<Comm>> JoinGang(const Stage& stage);
 
 // Trains from step 0, or from the gang's resume_path, to the last step.

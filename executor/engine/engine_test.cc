@@ -131,6 +131,21 @@ TEST_F(EngineTest, AFailureIsShownAndEndsTheRun) {
   EXPECT_EQ(failed.attempt(), 2);
 }
 
+TEST_F(EngineTest, AGangHasItsClustersNetwork) {
+  PipelineBuilder builder;
+  const char* script = "[ $RANK = 1 ] || { echo ${GLOO_SOCKET_IFNAME:-none}; cat $MILLRACE_GANG; } > out/out/x";
+  builder.Shell("gang", script).ranks = 2;
+  builder.pipeline().network.set_interface("eth7");
+  builder.pipeline().network.set_collective_timeout("90");
+  const std::string said = Output(Run(builder), "gang", "x");
+  EXPECT_TRUE(absl::StartsWith(said, "eth7\n")) << said;
+  EXPECT_TRUE(absl::StrContains(said, "\"collective_timeout_seconds\":90")) << said;
+  // In no key.
+  builder.pipeline().network.Clear();
+  Run(builder);
+  EXPECT_EQ(Last("gang"), CACHED);
+}
+
 TEST_F(EngineTest, CausesDecideOnRetries) {
   PipelineBuilder builder;
   ResolvedStage& refused = builder.Shell("refused", "exit 2");

@@ -194,6 +194,8 @@ class Attempt {
     spec.gang.set_run_id(context_.run_id);
     spec.gang.set_attempt(attempt_);
     spec.gang.set_threads(threads);
+    if (double seconds; absl::SimpleAtod(context_.pipeline->network.collective_timeout(), &seconds) && seconds > 0)
+      spec.gang.set_collective_timeout_seconds(seconds);
     if (decision_.chain.resume_step > 0) {
       spec.gang.set_resume_path("in/resume");
       spec.gang.set_resume_step(decision_.chain.resume_step);

@@ -45,6 +45,8 @@ std::vector<std::string> StageEnvironment(const ResolvedPipeline& pipeline, cons
       environment.push_back(absl::StrCat("MILLRACE_PARAM_", EnvironmentName(parameter.name()), "=", parameter.value()));
     }
   }
+  if (stage.ranks > 1 && pipeline.network.has_interface())
+    environment.push_back(absl::StrCat("GLOO_SOCKET_IFNAME=", pipeline.network.interface()));
   if (stage.uses_floating_point) {
     environment.push_back(absl::StrCat("OMP_NUM_THREADS=", threads));
     environment.push_back("OMP_WAIT_POLICY=passive");  // waiting threads leave the processor to other stages

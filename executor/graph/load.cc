@@ -95,6 +95,7 @@ class Loader {
     if (!options_.cluster.has_value()) return;
     if (options_.cluster->has_ssh()) pipeline_.launcher = "ssh";
     if (options_.cluster->has_slurm()) pipeline_.launcher = "slurm";
+    pipeline_.network = options_.cluster->network();
     // The pool that trains: the first with accelerators, else the first.
     const auto& pools = options_.cluster->pool();
     const auto with_accelerator = absl::c_find_if(pools, [](const Pool& pool) { return pool.has_accelerator(); });

@@ -102,6 +102,7 @@ struct ResolvedPipeline {
   Reproducibility reproducibility;
   Numerics numerics = CPU_AVX2;
   std::string launcher;  // of the cluster: "ssh" or "slurm"; "": this machine
+  Network network;       // of the cluster, units as plain numbers; in no key
   std::vector<ResolvedStage> stages;  // topological; among equals, file order
   std::vector<Expectation> expectations;
   Diagnostics warnings;

@@ -18,7 +18,7 @@ struct GlooOptions {
   std::string master_address = "127.0.0.1";
   int master_port = 29500;
   // Of one collective, and of the gang's coming together.
-  absl::Duration timeout = absl::Minutes(5);
+  absl::Duration timeout = absl::Minutes(10);
   // The network interface to use ("eth0"); empty: the one that leads to master_address.
   std::string interface;
 };
