@@ -21,7 +21,8 @@ struct BatchOrder::Source {
   std::mutex mutex;
   std::map<int64_t, std::vector<int64_t>> epochs;  // of plain shards; the two last used. Guarded by `mutex`.
 
-  const ShardSet& SetOf(uint32_t component) const { return shards.has_value() ? *shards : mixture->shards(component); }
+  size_t num_folders() const { return shards.has_value() ? 1 : mixture->shards().size(); }
+  const ShardSet& SetOf(uint32_t folder) const { return shards.has_value() ? *shards : mixture->shards()[folder]; }
 
   // Plain shards: the row at a place of an epoch.
   int64_t RowAt(int64_t position) {
@@ -108,26 +109,11 @@ absl::StatusOr<std::vector<SequenceRef>> BatchOrder::RowsForStep(int64_t step, i
 }
 
 absl::StatusOr<Sequence> BatchOrder::Read(const SequenceRef& ref) const {
-  const size_t components = source_->shards.has_value() ? 1 : source_->mixture->manifest().components.size();
-  if (ref.component >= components) {
-    return absl::DataLossError(absl::StrCat("the mixture's order names component ", ref.component, " of ", components,
-                                            "\n  fix: run the `mix` stage again"));
+  if (ref.folder >= source_->num_folders()) {
+    return absl::DataLossError(absl::StrCat("the mixture's order names folder ", ref.folder, " of ",
+                                            source_->num_folders(), "\n  fix: run the `mix` stage again"));
   }
-  return source_->SetOf(ref.component).Read(ref.row);
-}
-
-absl::StatusOr<Sha256Bytes> BatchOrder::DigestOfSteps(int64_t first_step, int64_t last_step,
-                                                      int64_t global_batch_size) const {
-  Sha256 hash;
-  for (int64_t step = first_step; step <= last_step; ++step) {
-    ASSIGN_OR_RETURN(const std::vector<SequenceRef> refs, RowsForStep(step, global_batch_size));
-    for (const SequenceRef& ref : refs) {
-      const Sha256Bytes& digest = source_->SetOf(ref.component).digest();
-      hash.Update({reinterpret_cast<const char*>(digest.data()), digest.size()});
-      hash.Update({reinterpret_cast<const char*>(&ref.row), sizeof(ref.row)});
-    }
-  }
-  return hash.Finish();
+  return source_->SetOf(ref.folder).Read(ref.row);
 }
 
 }  // namespace millrace::data

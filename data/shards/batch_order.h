@@ -16,7 +16,6 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "base/sha256.h"
 #include "data/shards/mixture.h"
 #include "data/shards/shard.h"
 
@@ -49,10 +48,6 @@ class BatchOrder {
 
   // The sequence's ids (sequence_length() + 1), document starts, loss weights and source, in the memory map.
   absl::StatusOr<Sequence> Read(const SequenceRef& ref) const;
-
-  // SHA-256 of what the steps first..last read: for each sequence the digest of its shards' manifest and its row. Two
-  // orders with equal digests give these steps the same data.
-  absl::StatusOr<Sha256Bytes> DigestOfSteps(int64_t first_step, int64_t last_step, int64_t global_batch_size) const;
 
  private:
   struct Source;

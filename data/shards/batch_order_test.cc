@@ -102,18 +102,6 @@ TEST(BatchOrderTest, ReadsTheSequences) {
   EXPECT_EQ(order.Read({0, 40}).status().code(), absl::StatusCode::kOutOfRange);
 }
 
-TEST(BatchOrderTest, DigestOfStepsIsThatOfTheirData) {
-  const std::string shards = MakeTestShards({30, 10});
-  const BatchOrder a = *BatchOrder::Open(shards, 7), b = *BatchOrder::Open(MakeTestShards({30, 10}), 7),
-                   other_seed = *BatchOrder::Open(shards, 8),
-                   other_data = *BatchOrder::Open(MakeTestShards({30, 11}), 7);
-  EXPECT_EQ(*a.DigestOfSteps(1, 4, 5), *b.DigestOfSteps(1, 4, 5));
-  EXPECT_EQ(*a.DigestOfSteps(1, 4, 5), *a.DigestOfSteps(1, 2, 10));
-  EXPECT_NE(*a.DigestOfSteps(1, 4, 5), *a.DigestOfSteps(2, 5, 5));
-  EXPECT_NE(*a.DigestOfSteps(1, 4, 5), *other_seed.DigestOfSteps(1, 4, 5));
-  EXPECT_NE(*a.DigestOfSteps(1, 4, 5), *other_data.DigestOfSteps(1, 4, 5));
-}
-
 TEST(BatchOrderTest, RefusesWhatHasNoSequences) {
   EXPECT_EQ(BatchOrder::Open(MakeTestShards({}), 0).status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(BatchOrder::Open(*MakeTempDirectory("empty"), 0).status().code(), absl::StatusCode::kNotFound);

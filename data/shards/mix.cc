@@ -176,7 +176,7 @@ absl::StatusOr<MixtureManifest> BuildMixture(const Mix& parameters, uint64_t see
   ASSIGN_OR_RETURN(MixtureOrderWriter writer, MixtureOrderWriter::Create(folder));
   MixOrder order(components, parameters.when_exhausted());
   while (const std::optional<MixOrder::Position> position = order.Next()) {
-    writer.Append({position->component, rows[position->component].Row(position->nth)});
+    writer.Append({manifest.components[position->component].shards, rows[position->component].Row(position->nth)});
     manifest.components[position->component].positions += 1;
     if (writer.positions() % (1 << 16) == 0) progress(writer.positions());
   }

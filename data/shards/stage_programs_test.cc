@@ -81,8 +81,10 @@ TEST_F(StageProgramsTest, FromTokensToTheTrainersDoor) {
   EXPECT_EQ(order->sequence_length(), 16);
   EXPECT_FALSE(order->attend_across_documents());
   for (int64_t step = 1; step <= *order->num_positions() / 4; ++step) {
+    std::vector<int> of_source(2);
     const std::vector<SequenceRef> rows = *order->RowsForStep(step, 4);
-    for (const SequenceRef& ref : rows) EXPECT_EQ(order->Read(ref)->source, ref.component);
+    for (const SequenceRef& ref : rows) ++of_source[order->Read(ref)->source];
+    EXPECT_EQ(of_source, std::vector<int>({2, 2}));
   }
   EXPECT_EQ(HeldOutSet::Open(folder_ + "/out/held_out")->num_documents(), 10);
 }

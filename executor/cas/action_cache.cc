@@ -54,6 +54,10 @@ std::string Outputs(const ActionEntry& entry) {
   return absl::StrCat(text, entry.gate_failed() ? "gate failed" : "");
 }
 
+bool HaveSameData(const SegmentEntry& a, const SegmentEntry& b) {
+  return a.data() == b.data() || (!a.data_of_steps().empty() && a.data_of_steps() == b.data_of_steps());
+}
+
 absl::Status DifferentResult(absl::string_view stage, absl::string_view what, absl::string_view recorded,
                              absl::string_view now) {
   return absl::FailedPreconditionError(absl::StrCat(
@@ -243,7 +247,7 @@ absl::Status ActionCache::PutSegment(const Digest& chain_key, const SegmentEntry
   ASSIGN_OR_RETURN(const std::vector<SegmentEntry> recorded, Segments(chain_key));
   for (const SegmentEntry& other : recorded) {
     if (other.parent() != segment.parent() || other.first() != segment.first() || other.last() != segment.last() ||
-        other.steps_digest() != segment.steps_digest())
+        other.steps_digest() != segment.steps_digest() || !HaveSameData(other, segment))
       continue;
     if (other.state().digest() == segment.state().digest() &&
         Outputs(other.completed()) == Outputs(segment.completed()))

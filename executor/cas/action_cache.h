@@ -58,7 +58,7 @@ class ActionCache {
 
   // All segments of a chain, in the order recorded.
   absl::StatusOr<std::vector<SegmentEntry>> Segments(const Digest& chain_key);
-  // As Put, for segments with the same parent, first and last.
+  // As Put, for segments with the same parent, first and last whose steps use the same.
   absl::Status PutSegment(const Digest& chain_key, const SegmentEntry& segment, absl::string_view stage);
 
   // Whether the tree's bytes are there; after another boot, checks them first.

@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/cleanup/cleanup.h"
@@ -18,6 +21,40 @@ struct Candidate {
   int64_t last_used_unix_micros;
 };
 
+using State = std::pair<int64_t, std::string>;  // step, digest
+
+State Begin(const Item& item) { return {item.segment.first(), item.segment.parent()}; }
+State End(const Item& item) { return {item.segment.last(), item.segment.state().digest()}; }
+
+// Of one chain: those that lead to the last states of each run, back from the states that nothing goes on from.
+absl::flat_hash_set<const Item*> LastSegments(const std::vector<const Item*>& chain) {
+  std::map<State, std::vector<const Item*>> to;
+  std::set<State> gone_on_from;
+  for (const Item* item : chain) {
+    to[End(*item)].push_back(item);
+    gone_on_from.insert(Begin(*item));
+  }
+  absl::flat_hash_set<const Item*> last;
+  for (const auto& [end, segments] : to) {
+    if (gone_on_from.contains(end)) continue;
+    std::set<State> states = {end};
+    const int keep_last = std::max(1, segments[0]->segment.keep_last());
+    for (int kept = 0; kept < keep_last && !states.empty(); ++kept) {
+      std::set<State> before;
+      for (const State& state : states) {
+        const auto found = to.find(state);
+        if (found == to.end()) continue;  // the initial one
+        for (const Item* item : found->second) {
+          last.insert(item);
+          before.insert(Begin(*item));
+        }
+      }
+      states = std::move(before);
+    }
+  }
+  return last;
+}
+
 // Segments whose states their chain no longer needs.
 absl::flat_hash_set<const Item*> SupersededSegments(const std::vector<Item>& items) {
   std::map<Digest, std::vector<const Item*>> chains;
@@ -26,16 +63,11 @@ absl::flat_hash_set<const Item*> SupersededSegments(const std::vector<Item>& ite
   }
   absl::flat_hash_set<const Item*> superseded;
   for (const auto& [key, chain] : chains) {
-    std::vector<int64_t> steps;
-    for (const Item* item : chain) steps.push_back(item->segment.last());
-    std::sort(steps.begin(), steps.end(), std::greater<>());
-    steps.erase(std::unique(steps.begin(), steps.end()), steps.end());
+    const absl::flat_hash_set<const Item*> last = LastSegments(chain);
     for (const Item* item : chain) {
       const SegmentEntry& segment = item->segment;
-      const size_t keep_last = segment.keep_last() > 0 ? segment.keep_last() : 1;
-      const bool last = steps.size() <= keep_last || segment.last() >= steps[keep_last - 1];
       const bool multiple = segment.keep_every_steps() > 0 && segment.last() % segment.keep_every_steps() == 0;
-      if (!last && !multiple) superseded.insert(item);
+      if (!last.contains(item) && !multiple) superseded.insert(item);
     }
   }
   return superseded;

@@ -30,8 +30,9 @@ struct GcReport {
   absl::flat_hash_set<Digest> kept_trees;
 };
 
-// Blobs that no entry names go in any case, and so do states of train chains that are neither among the last
-// `keep_last` nor at a multiple of `keep_every_steps`. Unavailable: the storage is in use.
+// Blobs that no entry names go in any case, and so do states of train chains that are neither at a multiple of
+// `keep_every_steps` nor among the last `keep_last` of a run: of a way through the chain to a state nothing goes on
+// from. Unavailable: the storage is in use.
 absl::StatusOr<GcReport> CollectGarbage(Cas& cas, ActionCache& cache, const GcOptions& options);
 
 }  // namespace millrace

@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <map>
+#include <string>
+
 #include "base/file.h"
 
 namespace millrace {
@@ -70,23 +73,39 @@ TEST_F(GcTest, WhatARunMadeSinceItStartedStays) {
 TEST_F(GcTest, UnnamedBlobsAndSupersededStatesGoInAnyCase) {
   const Digest orphan = *cas_->Put(std::string(kOutputBytes, 'o'));
   const Digest chain = Digest::Of("chain");
-  for (int i = 1; i <= 5; ++i) {
+  struct Row {
+    std::string parent, state;
+    int64_t first, last;
+    bool stays;
+  };
+  const Row rows[] = {
+      {"", "10", 0, 10, false},
+      {"10", "20", 10, 20, true},  // a multiple of 20
+      {"20", "30", 20, 30, false},
+      {"30", "40", 30, 40, true},
+      {"40", "50", 40, 50, true},
+      // Another run, with other learning rates: shorter, and its last two count all the same.
+      {"10", "20b", 10, 19, false},
+      {"20b", "25b", 19, 25, true},
+      {"25b", "29b", 25, 29, true},
+  };
+  std::map<std::string, std::string> digest_of = {{"", ""}};
+  for (const Row& row : rows) {
     SegmentEntry segment;
-    segment.set_first(10 * (i - 1));
-    segment.set_last(10 * i);
+    segment.set_parent(digest_of.at(row.parent));
+    segment.set_first(row.first);
+    segment.set_last(row.last);
     segment.set_keep_last(2);
     segment.set_keep_every_steps(20);
-    *segment.mutable_state() = Output(std::to_string(i));
+    *segment.mutable_state() = Output(row.state);
+    digest_of[row.state] = segment.state().digest();
     ASSERT_TRUE(cache_->PutSegment(chain, segment, "pretrain").ok());
   }
   GcOptions options;
   options.max_bytes = int64_t{1} << 40;
   ASSERT_TRUE(CollectGarbage(*cas_, *cache_, options).ok());
   EXPECT_FALSE(cas_->Has(orphan));
-  std::vector<bool> there;
-  const std::vector<SegmentEntry> segments = *cache_->Segments(chain);
-  for (const SegmentEntry& segment : segments) there.push_back(cas_->HasTree(*Digest::Parse(segment.state().digest())));
-  EXPECT_EQ(there, (std::vector<bool>{false, true, false, true, true}));
+  for (const Row& row : rows) EXPECT_EQ(cas_->HasTree(*Digest::Parse(digest_of.at(row.state))), row.stays) << row.state;
 }
 
 }  // namespace

@@ -246,9 +246,9 @@ class Shower {
     const int64_t head = std::min<int64_t>(Head(2), mixture.num_positions());
     for (int64_t position = 0; position < head; ++position) {
       const data::SequenceRef ref = mixture.at(position);
-      ASSIGN_OR_RETURN(const data::Sequence sequence, mixture.shards(ref.component).Read(ref.row));
-      absl::StrAppend(&text, "position ", position, "  component ", ref.component, ", row ", FormatGrouped(ref.row),
-                      "  ", SequenceTitle(sequence), "\n", SequenceText(sequence));
+      ASSIGN_OR_RETURN(const data::Sequence sequence, mixture.shards()[ref.folder].Read(ref.row));
+      absl::StrAppend(&text, "position ", position, "  shards/", ref.folder, ", row ", FormatGrouped(ref.row), "  ",
+                      SequenceTitle(sequence), "\n", SequenceText(sequence));
     }
     return absl::StrCat(text, CutNote(head, mixture.num_positions(), "positions"));
   }

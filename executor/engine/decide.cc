@@ -63,7 +63,8 @@ absl::StatusOr<Decision> Decide(Store& store, const ResolvedPipeline& pipeline, 
     ASSIGN_OR_RETURN(const KeyRecord chain_record, MakeChainKeyRecord(pipeline, stage, inputs));
     decision.chain_key = Digest{KeyOf(chain_record)};
     if (options.force) return decision;
-    ASSIGN_OR_RETURN(decision.chain, WalkChain(*store.cache, *decision.chain_key, stage));
+    ASSIGN_OR_RETURN(decision.chain,
+                     WalkChain(*store.cache, *decision.chain_key, stage, TrainData::Of(*store.cas, stage, producer)));
     if (decision.state == EntryState::kAbsent && decision.chain.completed.has_value())
       RETURN_IF_ERROR(UseCompleted(store, decision));
   }

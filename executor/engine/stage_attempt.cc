@@ -25,6 +25,7 @@
 #include "executor/engine/event_collector.h"
 #include "executor/engine/machine.h"
 #include "executor/engine/stage_environment.h"
+#include "executor/engine/train_data.h"
 #include "executor/graph/action_key.h"
 #include "google/protobuf/util/json_util.h"
 #include "pipelines/schema/train.pb.h"
@@ -134,6 +135,7 @@ class Attempt {
     for (const OutputSpec& output : stage_.outputs) output_names.push_back(output.name);
     ASSIGN_OR_RETURN(work_, context_.work_folders->Take(output_names));
     for (size_t e = 0; e < stage_.edges.size(); ++e) RETURN_IF_ERROR(LayOut(stage_.edges[e], *producer_[e]));
+    if (stage_.train_steps.has_value()) data_ = TrainData::Of(*store_.cas, stage_, producer_);
     for (const ExternalInput& input : stage_.external_inputs)
       RETURN_IF_ERROR(LayOutInput(input, absl::StrCat(work_, "/in/", input.name), stage_.kind == "custom"));
     if (decision_.chain.resume_step > 0) {
@@ -342,6 +344,7 @@ class Attempt {
     segment.set_last(checkpoint.step());
     const Sha256Bytes steps = StepsDigest(stage_, segment.first(), segment.last());
     segment.set_steps_digest(std::string(steps.begin(), steps.end()));
+    data_.Describe(segment);
     *segment.mutable_state() = Describe("checkpoint", published);
     *segment.mutable_curve() = collector_.CurvesBetween(segment.first(), segment.last());
     segment.set_duration_seconds(absl::ToDoubleSeconds(absl::Now() - segment_started_));
@@ -438,6 +441,7 @@ class Attempt {
     end.set_parent(state_.digest());
     end.set_first(step_);
     end.set_last(step_);
+    data_.Describe(end);
     *end.mutable_state() = state_;
     *end.mutable_completed() = entry;
     end.mutable_completed()->clear_key();
@@ -464,7 +468,8 @@ class Attempt {
   GangResult gang_;
   bool gate_failed_ = false;
 
-  // Training: the last state that was taken, and why the chain cannot go on.
+  // Training: what it reads, the last state that was taken, and why the chain cannot go on.
+  TrainData data_;
   int64_t step_ = 0;
   OutputTree state_;
   absl::Time segment_started_;

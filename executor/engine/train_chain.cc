@@ -17,7 +17,7 @@ namespace {
 using State = std::pair<int64_t, std::string>;  // step, digest
 
 // "step 264 would use learning rate 1.26e-3 instead of 4.00e-3".
-std::string Difference(const ResolvedStage& stage, const SegmentEntry& segment) {
+std::string Difference(const ResolvedStage& stage, const TrainData& data, const SegmentEntry& segment) {
   const std::vector<double>& rate = stage.train_steps->learning_rate;
   const int64_t last = std::min<int64_t>(
       {segment.last(), stage.train_steps->total_steps, segment.first() + segment.learning_rate_size()});
@@ -30,15 +30,16 @@ std::string Difference(const ResolvedStage& stage, const SegmentEntry& segment) 
     return absl::StrFormat("the next recorded state is after step %d, beyond the last one, %d", segment.last(),
                            stage.train_steps->total_steps);
   }
-  return absl::StrFormat("steps %d to %d would use other learning rates than recorded", segment.first() + 1,
-                         segment.last());
+  return absl::StrFormat("steps %d to %d would %s than recorded", segment.first() + 1, segment.last(),
+                         data.Matches(segment) ? "use other learning rates" : "read other data");
 }
 
 std::string AsBytes(const Sha256Bytes& digest) { return std::string(digest.begin(), digest.end()); }
 
 }  // namespace
 
-absl::StatusOr<ChainPosition> WalkChain(ActionCache& cache, const Digest& chain_key, const ResolvedStage& stage) {
+absl::StatusOr<ChainPosition> WalkChain(ActionCache& cache, const Digest& chain_key, const ResolvedStage& stage,
+                                        const TrainData& data) {
   ChainPosition position;
   const int64_t total_steps = stage.train_steps->total_steps;
   ASSIGN_OR_RETURN(std::vector<SegmentEntry> segments, cache.Segments(chain_key));
@@ -53,11 +54,13 @@ absl::StatusOr<ChainPosition> WalkChain(ActionCache& cache, const Digest& chain_
     if (!reached.contains({segment.first(), segment.parent()})) continue;
     const State end = {segment.last(), segment.state().digest()};
     if (segment.first() == segment.last()) {
-      if (segment.last() == total_steps && segment.has_completed()) position.completed = segment.completed();
+      if (segment.last() == total_steps && segment.has_completed() && data.Matches(segment))
+        position.completed = segment.completed();
       continue;
     }
     const bool fits = segment.last() <= total_steps;
-    if (fits && AsBytes(StepsDigest(stage, segment.first(), segment.last())) == segment.steps_digest()) {
+    if (fits && AsBytes(StepsDigest(stage, segment.first(), segment.last())) == segment.steps_digest() &&
+        data.Matches(segment)) {
       reached.try_emplace(end, &segment);
     } else if (left == nullptr || segment.first() >= left->first()) {
       left = &segment;
@@ -80,7 +83,7 @@ absl::StatusOr<ChainPosition> WalkChain(ActionCache& cache, const Digest& chain_
     position.curves = curves.CurvesBetween(0, position.resume_step);
     break;
   }
-  if (left != nullptr && left->last() > position.known_step) position.ends_because = Difference(stage, *left);
+  if (left != nullptr && left->last() > position.known_step) position.ends_because = Difference(stage, data, *left);
   return position;
 }
 

@@ -1,8 +1,9 @@
 // A train stage as a chain of recorded segments.
 //
-// A segment says: from the state with this digest, steps a+1..b, which used these learning rates, led to that state.
-// Boundaries are in no key. A run follows recorded segments from the initial state as far as they are a prefix of its
-// own steps: that is where it resumes, be it after a crash, with a larger budget or with another end of the schedule.
+// A segment says: from the state with this digest, steps a+1..b, which used these learning rates and read these data,
+// led to that state. Boundaries are in no key. A run follows recorded segments from the initial state as far as they
+// are a prefix of its own steps: that is where it resumes, be it after a crash, with a larger budget, with another end
+// of the schedule, or with a mixture that goes on differently.
 #ifndef MILLRACE_EXECUTOR_ENGINE_TRAIN_CHAIN_H_
 #define MILLRACE_EXECUTOR_ENGINE_TRAIN_CHAIN_H_
 
@@ -17,6 +18,7 @@
 #include "executor/cas/digest.h"
 #include "executor/cas/entry.pb.h"
 #include "executor/engine/event_collector.h"
+#include "executor/engine/train_data.h"
 #include "executor/graph/resolved_pipeline.h"
 
 namespace millrace {
@@ -34,13 +36,14 @@ struct ChainPosition {
   // needs to run.
   absl::optional<ActionEntry> completed;
 
-  // Why the recorded segments end where they do: "step 264 would use learning rate 1.26e-3 instead of 4.00e-3"; empty
-  // if nothing beyond is recorded.
+  // Why the recorded segments end where they do: "step 264 would use learning rate 1.26e-3 instead of 4.00e-3", "steps
+  // 261 to 270 would read other data"; empty if nothing beyond is recorded.
   std::string ends_because;
 };
 
 // Walks the chain.
-absl::StatusOr<ChainPosition> WalkChain(ActionCache& cache, const Digest& chain_key, const ResolvedStage& stage);
+absl::StatusOr<ChainPosition> WalkChain(ActionCache& cache, const Digest& chain_key, const ResolvedStage& stage,
+                                        const TrainData& data);
 
 }  // namespace millrace
 

@@ -1,19 +1,23 @@
 // Training as a chain, with a shell script for a trainer: its state is a number that each step changes with its
-// learning rate.
+// learning rate and the entry of the mixture that it reads.
 #include "executor/engine/train_chain.h"
 
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cstring>
 #include <thread>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "base/file.h"
+#include "base/sha256.h"
+#include "executor/cas/cas.h"
 #include "executor/engine/engine.h"
 #include "executor/engine/pipeline_builder.h"
+#include "executor/engine/train_data.h"
 #include "executor/graph/tool_manifest.h"
 #include "pipelines/schema/train.pb.h"
 
@@ -39,7 +43,9 @@ trap 'publish; exit 75' TERM
 while [ $step -lt $total ]; do
   step=$((step + 1))
   rate=$(sed -n ${step}p RATES)
-  state=$(( (state * 31 + step * rate) % 1000003 ))
+  row=0
+  [ -e in/data ] && row=$(od -An -tu8 -j$((56 + 8 * step)) -N8 in/data/order.bin)
+  state=$(( (state * 31 + step * rate + $row) % 1000003 ))
   echo '{"metric":{"name":"loss","value":'$state',"step":'$step'}}' >> $MILLRACE_EVENTS
   if [ -e STOP ] && [ $step = $(cat STOP) ]; then touch STOPPED; sleep 60 & wait; fi
   if [ -e FAIL ] && [ $step = $(cat FAIL) ]; then rm FAIL; exit 1; fi
@@ -97,6 +103,28 @@ class TrainChainTest : public testing::Test {
     pipeline.stages.push_back(std::move(stage));
     return pipeline;
   }
+  // The same behind a stage that makes a mixture of these entries, one a step, over shards of that content.
+  ResolvedPipeline Mixed(const std::vector<int>& rates, int every, const std::vector<uint64_t>& order,
+                         const std::string& shards) {
+    std::string bytes("MRMIXORD\2\0\0\0", 12);
+    bytes.resize(64);
+    const uint64_t positions = order.size();
+    std::memcpy(bytes.data() + 16, &positions, 8);
+    bytes.append(reinterpret_cast<const char*>(order.data()), order.size() * 8);
+    const std::string file = Path("order." + HexOf(Sha256Of(bytes)));
+    EXPECT_TRUE(WriteFile(file, bytes).ok());
+    PipelineBuilder builder;
+    builder.Shell("mix", absl::StrCat("cp ", file, " out/out/order.bin; echo ", positions,
+                                      " > out/out/manifest.json; echo ", shards, " > out/out/shards"));
+    ResolvedPipeline pipeline = builder.pipeline();
+    ResolvedStage train = Pipeline(rates, every).stages[0];
+    auto parameters = std::make_shared<Train>(static_cast<const Train&>(*train.parameters));
+    parameters->set_global_batch_size(1);
+    train.parameters = parameters;
+    train.edges.push_back({"data", 0, "out", MIXTURE});
+    pipeline.stages.push_back(std::move(train));
+    return pipeline;
+  }
   RunResult Run(const ResolvedPipeline& pipeline) {
     ::unlink(Path("x_LOG").c_str());
     engine_ = *Engine::Create(options_, &manifest_);
@@ -115,7 +143,7 @@ class TrainChainTest : public testing::Test {
   }
   StagePlan Plan(const ResolvedPipeline& pipeline) {
     engine_ = *Engine::Create(options_, &manifest_);
-    return (*engine_->Plan(pipeline))[0];
+    return engine_->Plan(pipeline)->back();
   }
   static std::string Summary(const RunResult& result) {
     if (!result.entries.contains("pretrain")) return "no entry";
@@ -204,6 +232,62 @@ TEST_F(TrainChainTest, ALongerRunGoesOnWhereLearningRatesDiffer) {
   EXPECT_EQ(Starts(), "from 12\n");
   options_.home = Path("other");
   EXPECT_EQ(Summary(Run(Pipeline(Rates(12, 4), 4))), shorter);
+}
+
+std::vector<uint64_t> Order(int positions) {
+  std::vector<uint64_t> order(positions);
+  for (int i = 0; i < positions; ++i) order[i] = 1000 + i;
+  return order;
+}
+
+TEST_F(TrainChainTest, AMixtureThatBeginsAlikeIsFollowedToWhereItDiffers) {
+  const RunResult first = Run(Mixed(Rates(12, 3), 4, Order(20), "a"));
+  EXPECT_EQ(Starts(), "from 0\n");
+  // More epochs: the same steps. A mixture is another artifact then, and is made; training has nothing to do.
+  const RunResult longer_order = Run(Mixed(Rates(12, 3), 4, Order(24), "a"));
+  EXPECT_EQ(Starts(), "");
+  EXPECT_EQ(Summary(longer_order), Summary(first));
+  EXPECT_EQ(longer_order.exit_status, 0);
+  Run(Mixed(Rates(16, 3), 4, Order(24), "a"));
+  EXPECT_EQ(Starts(), "from 12\n");
+
+  std::vector<uint64_t> other = Order(24);
+  other[10] = 7;                                                     // step 11
+  ASSERT_EQ(Run(Mixed(Rates(1, 9), 4, other, "a")).exit_status, 0);  // so that the mixture is there to plan with
+  const StagePlan plan = Plan(Mixed(Rates(12, 3), 4, other, "a"));
+  EXPECT_EQ(plan.resume_step, 8);
+  EXPECT_EQ(plan.prefix_reason, "steps 9 to 12 would read other data than recorded");
+  const std::string resumed = Summary(Run(Mixed(Rates(12, 3), 4, other, "a")));
+  EXPECT_EQ(Starts(), "from 8\n");
+  EXPECT_NE(resumed, Summary(first));
+  options_.home = Path("other");
+  EXPECT_EQ(Summary(Run(Mixed(Rates(12, 3), 4, other, "a"))), resumed);
+  EXPECT_EQ(Starts(), "from 0\n");
+}
+
+TEST_F(TrainChainTest, OtherShardsOrAShorterOrderAreNotFollowed) {
+  Run(Mixed(Rates(12, 3), 4, Order(20), "a"));
+  Run(Mixed(Rates(12, 3), 4, Order(20), "b"));
+  EXPECT_EQ(Starts(), "from 0\n");
+  // It ends with step 10: the trainer refuses to begin, whatever is recorded.
+  Run(Mixed(Rates(1, 9), 4, Order(10), "a"));
+  EXPECT_EQ(Plan(Mixed(Rates(12, 3), 4, Order(10), "a")).resume_step, 8);
+}
+
+TEST_F(TrainChainTest, DataWhoseBytesAreGoneMatchThemselvesAlone) {
+  const auto cas = *Cas::Open(Path("cas"));
+  const ResolvedStage stage = Mixed({3}, 1, Order(20), "a").stages[1];
+  ActionEntry gone, other;
+  for (ActionEntry* entry : {&gone, &other}) entry->add_output()->set_name("out");
+  gone.mutable_output(0)->set_digest(Digest::Of("gone").ToString());
+  other.mutable_output(0)->set_digest(Digest::Of("other").ToString());
+  SegmentEntry segment;
+  segment.set_last(1);
+  TrainData::Of(*cas, stage, {&gone}).Describe(segment);
+  EXPECT_EQ(segment.data_of_steps(), "");
+  EXPECT_TRUE(TrainData::Of(*cas, stage, {&gone}).Matches(segment));
+  EXPECT_FALSE(TrainData::Of(*cas, stage, {&other}).Matches(segment));
+  EXPECT_FALSE(TrainData().Matches(segment));
 }
 
 TEST_F(TrainChainTest, AnotherBudgetThatEndsAtTheSameStateNeedsNotRun) {

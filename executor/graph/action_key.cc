@@ -313,7 +313,7 @@ absl::Status Fill(const ResolvedPipeline& pipeline, const ResolvedStage& stage, 
   }
   builder.AddParameters(*stage.parameters);
   for (const StageEdge& edge : stage.edges) {
-    if (!edge.in_key) continue;
+    if (!edge.in_key || (chain && edge.name == "data")) continue;
     RETURN_IF_ERROR(AddInput(stage, edge.name, InputNumbers(edge), inputs, builder));
   }
   for (const ExternalInput& input : stage.external_inputs) {

@@ -37,12 +37,12 @@ Sha256Bytes KeyOf(const KeyRecord& record);
 absl::StatusOr<Sha256Bytes> MakeKey(const ResolvedPipeline& pipeline, const ResolvedStage& stage,
                                     const KeyInputs& inputs);
 
-// For `train`: the key record without what only decides which steps there are (budget, schedule, learning rate): the
-// part that all segments of a chain share.
+// For `train`: the key record without what only decides which steps there are and what they use (budget, schedule,
+// learning rate, data): the part that all segments of a chain share.
 absl::StatusOr<KeyRecord> MakeChainKeyRecord(const ResolvedPipeline& pipeline, const ResolvedStage& stage,
                                              const KeyInputs& inputs);
-// Digest of what steps (first, last] of a chain use: their learning rates. Two runs whose digests over a range agree
-// do the same in it.
+// Digest of the learning rates of steps (first, last]. Two runs of a chain with equal digests over a range, from one
+// state and with the same data there (executor/engine/train_data.h), do the same in it.
 Sha256Bytes StepsDigest(const ResolvedStage& stage, int64_t first, int64_t last);
 
 // The recipe: parameters of the stage and, transitively, of all it depends on; known even while inputs are not.

@@ -108,6 +108,19 @@ class IncrementalTest(unittest.TestCase):
         self.workspace.run("--force=pretrain", home=other_home)
         self.assertEqual(self.workspace.keys(home=other_home), longer)
 
+    def test_more_epochs_are_trained_on_from_where_the_data_differ(self):
+        # The mixture goes on for longer; the steps that were done read the same, so that even their end is there.
+        self.workspace.edit("small.textproto", 'source: "letters" weight: 0.5 max_epochs: 100', 'source: "letters" weight: 0.5 max_epochs: 120')
+        self.workspace.edit("small.textproto", 'source: "numbers" weight: 0.5 max_epochs: 100', 'source: "numbers" weight: 0.5 max_epochs: 120')
+        self.assertEqual(self.workspace.to_run(), ["mixture", "pretrain", "quality"])
+        done = self.workspace.run("--format=json")
+        self.assertEqual([s["name"] for s in json.loads(done.stdout)["stages"] if s["state"] != "cached"], ["mixture"])
+        # Other shares differ from the first step on.
+        self.workspace.edit("small.textproto", 'source: "letters" weight: 0.5', 'source: "letters" weight: 0.25')
+        self.workspace.edit("small.textproto", 'source: "numbers" weight: 0.5', 'source: "numbers" weight: 0.75')
+        self.workspace.run("--only=mixture")
+        self.assertIn("steps 1 to 10 would read other data", self.workspace.plan()["pretrain"]["actions"][0]["prefix_reason"])
+
     def test_results_are_easy_to_find(self):
         out = self.workspace.path("millrace-out/small")
         for name in ("report.html", "pretrain/hugging_face/model.safetensors", "pretrain/hugging_face/tokenizer.json"):
