@@ -4,6 +4,7 @@
 #include <unistd.h>
 #include <zlib.h>
 #include <zstd.h>
+#include <zstd_errors.h>
 
 #include <cerrno>
 #include <utility>
@@ -47,7 +48,8 @@ class PlainSource : public ByteSource {
 // What the two decompressors share: compressed bytes, a buffer at a time.
 class CompressedSource : public ByteSource {
  public:
-  explicit CompressedSource(std::unique_ptr<PlainSource> file) : file_(std::move(file)), buffer_(kInputBytes) {}
+  CompressedSource(std::unique_ptr<PlainSource> file, absl::string_view format)
+      : file_(std::move(file)), format_(format), buffer_(kInputBytes) {}
   int64_t file_bytes_read() const override { return file_->file_bytes_read(); }
 
  protected:
@@ -55,15 +57,18 @@ class CompressedSource : public ByteSource {
   absl::StatusOr<bool> Fill() {
     ASSIGN_OR_RETURN(available_, file_->Read(buffer_.data(), buffer_.size()));
     next_ = buffer_.data();
+    if (available_ == 0 && file_bytes_read() == 0) return Damaged("it is empty, which no compressed file is");
     return available_ > 0;
   }
-  absl::Status Damaged(absl::string_view format, absl::string_view why) const {
-    return absl::InvalidArgumentError(absl::StrCat(file_->path(), ": damaged ", format, " data near byte ",
-                                                   file_->file_bytes_read() - static_cast<int64_t>(available_), ": ",
-                                                   why, "\n  fix: get the file again, or leave it out with `exclude`"));
+  absl::Status Damaged(absl::string_view why,
+                       absl::string_view fix = "get the file again, or leave it out with `exclude`") const {
+    return absl::InvalidArgumentError(absl::StrCat(file_->path(), ": damaged ", format_, " data near byte ",
+                                                   file_->file_bytes_read() - static_cast<int64_t>(available_),
+                                                   "\n  why: ", why, "\n  fix: ", fix));
   }
 
   std::unique_ptr<PlainSource> file_;
+  const absl::string_view format_;
   std::vector<char> buffer_;
   const char* next_ = nullptr;
   size_t available_ = 0;
@@ -71,7 +76,7 @@ class CompressedSource : public ByteSource {
 
 class GzipSource : public CompressedSource {
  public:
-  explicit GzipSource(std::unique_ptr<PlainSource> file) : CompressedSource(std::move(file)) {
+  explicit GzipSource(std::unique_ptr<PlainSource> file) : CompressedSource(std::move(file), "gzip") {
     inflateInit2(&stream_, 15 + 16);  // a gzip header
   }
   ~GzipSource() override { inflateEnd(&stream_); }
@@ -81,7 +86,7 @@ class GzipSource : public CompressedSource {
       if (available_ == 0) {
         ASSIGN_OR_RETURN(const bool more, Fill());
         if (!more) {
-          if (in_member_) return Damaged("gzip", "it ends early");
+          if (in_member_) return Damaged("it ends early");
           return 0;
         }
       }
@@ -99,7 +104,7 @@ class GzipSource : public CompressedSource {
       if (result == Z_STREAM_END) {
         in_member_ = false;
       } else if (result != Z_OK && result != Z_BUF_ERROR) {
-        return Damaged("gzip", stream_.msg == nullptr ? "it is not gzip" : stream_.msg);
+        return Damaged(stream_.msg == nullptr ? "it is not gzip" : stream_.msg);
       }
       if (stream_.avail_out < size) return size - stream_.avail_out;
     }
@@ -113,7 +118,7 @@ class GzipSource : public CompressedSource {
 class ZstdSource : public CompressedSource {
  public:
   explicit ZstdSource(std::unique_ptr<PlainSource> file)
-      : CompressedSource(std::move(file)), context_(ZSTD_createDCtx()) {}
+      : CompressedSource(std::move(file), "zstd"), context_(ZSTD_createDCtx()) {}
   ~ZstdSource() override { ZSTD_freeDCtx(context_); }
 
   absl::StatusOr<size_t> Read(char* out, size_t size) override {
@@ -123,13 +128,18 @@ class ZstdSource : public CompressedSource {
       if (available_ == 0 && !pending_) {
         ASSIGN_OR_RETURN(const bool more, Fill());
         if (!more) {
-          if (in_frame_) return Damaged("zstd", "it ends early");
+          if (in_frame_) return Damaged("it ends early");
           return 0;
         }
       }
       ZSTD_inBuffer input = {next_, available_, 0};
       const size_t result = ZSTD_decompressStream(context_, &output, &input);
-      if (ZSTD_isError(result)) return Damaged("zstd", ZSTD_getErrorName(result));
+      if (ZSTD_getErrorCode(result) == ZSTD_error_frameParameter_windowTooLarge) {
+        return absl::UnimplementedError(absl::StrCat(file_->path(),
+                                                     ": its zstd window is larger than the 128 MiB that are supported"
+                                                     "\n  fix: compress it again without --long=28 or more"));
+      }
+      if (ZSTD_isError(result)) return Damaged(ZSTD_getErrorName(result));
       next_ += input.pos;
       available_ -= input.pos;
       in_frame_ = result != 0;

@@ -20,7 +20,7 @@ class ByteSource {
   virtual ~ByteSource() = default;
 
   // Up to `size` bytes (at least one) into `out`; 0 at the end. InvalidArgument where compressed data are damaged or
-  // end early.
+  // end early (a compressed file is never empty); Unimplemented for a zstd window of more than 128 MiB.
   virtual absl::StatusOr<size_t> Read(char* out, size_t size) = 0;
 
   // Bytes of the file itself that have been read.

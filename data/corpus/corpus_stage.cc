@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <array>
 #include <functional>
-#include <queue>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -14,27 +13,64 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
 #include "base/file.h"
 #include "base/parallel.h"
 #include "base/quantity.h"
 #include "base/status_macros.h"
 #include "data/corpus/document.h"
+#include "data/corpus/hash_sample.h"
 #include "data/corpus/raw_document.h"
 #include "data/corpus/text_hash.h"
+#include "data/corpus/unicode.h"
 
 namespace millrace::data {
 namespace {
 
-constexpr int kReportedBad = 5;
+constexpr int kReportedBad = 5;  // and as many files of each kind that deserves a word
 
-enum Bad { kGood, kNotUtf8, kNotJson, kNoText, kNoId, kNumBad };
-constexpr absl::string_view kBadNames[kNumBad] = {"", "not_utf8", "not_json", "no_text", "no_id"};
+enum Bad { kGood, kNotUtf8, kNotJson, kNoText, kNoId, kTooLong, kNumBad };
+constexpr absl::string_view kBadNames[kNumBad] = {"", "not_utf8", "not_json", "no_text", "no_id", "too_long"};
 
 struct Parsed {
   Document document;
   Bad bad = kGood;
   std::string why;
 };
+
+// What files that are not UTF-8 text begin with.
+constexpr struct {
+  absl::string_view magic, what, fix;
+} kMagics[] = {
+    {{"\xFF\xFE", 2}, "UTF-16", "iconv -f UTF-16 -t UTF-8"},
+    {{"\xFE\xFF", 2}, "UTF-16", "iconv -f UTF-16 -t UTF-8"},
+    {{"\x1F\x8B", 2}, "gzip", "name it .gz"},
+    {{"\x28\xB5\x2F\xFD", 4}, "zstd", "name it .zst"},
+    {{"\xFD"
+      "7zXZ",
+      5},
+     "xz",
+     "compress it as .gz or .zst"},
+    {"BZh", "bzip2", "compress it as .gz or .zst"},
+    {{"PK\x03\x04", 4}, "zip", "unpack it"},
+    {"PAR1", "Parquet", "write it as JSON lines"},
+    {"%PDF", "PDF", "take its text out"},
+};
+
+// ": byte 0xE9 at offset 3", or ": it looks like gzip; name it .gz" where `bytes` are the start of a file.
+std::string WhyNotText(absl::string_view bytes, bool starts_file) {
+  for (const auto& magic : kMagics) {
+    if (starts_file && absl::StartsWith(bytes, magic.magic))
+      return absl::StrCat(": it looks like ", magic.what, "; ", magic.fix);
+  }
+  const char* const end = bytes.data() + bytes.size();
+  for (const char* p = bytes.data(); p != end;) {
+    const char* const at = p;
+    if (NextCodePoint(p, end) == 0xFFFD && p - at == 1)
+      return absl::StrFormat(": byte 0x%02X at offset %d", static_cast<uint8_t>(*at), at - bytes.data());
+  }
+  return "";
+}
 
 // Takes documents out of raw bytes. Thread-safe.
 class Parser {
@@ -46,15 +82,23 @@ class Parser {
     Document& document = out.document;
     document.language = parameters_.language();
     document.licence = parameters_.licence();
+    if (item.too_long) {
+      out.bad = kTooLong;
+      out.why = absl::StrCat("the ", file.is_jsonl ? "line" : "file", " is longer than ",
+                             FormatBytes(RawReader::kMaxDocumentBytes));
+      return;
+    }
     if (file.is_jsonl) {
       ParseLine(item, out);
+      if (out.bad == kNotUtf8 || (out.bad == kNotJson && item.line == 1))
+        out.why += WhyNotText(item.bytes, item.line == 1);
       if (parameters_.id_field().empty()) document.id = absl::StrCat(file.name, ":", item.line);
       return;
     }
     document.id = file.name;
     if (!simdjson::validate_utf8(item.bytes.data(), item.bytes.size())) {
       out.bad = kNotUtf8;
-      out.why = "the text is not UTF-8";
+      out.why = absl::StrCat("the text is not UTF-8", WhyNotText(item.bytes, /*starts_file=*/true));
       return;
     }
     document.text.assign(item.bytes.data(), item.bytes.size());
@@ -66,6 +110,23 @@ class Parser {
     out.why = out.bad == kNotUtf8 ? "the line is not UTF-8" : "the line is not a JSON object";
     if (out.bad == kNotJson && error != simdjson::INCORRECT_TYPE)
       absl::StrAppend(&out.why, ": ", simdjson::error_message(error));
+  }
+
+  // ", but "a", "b"": the first few fields of a line that is a JSON object.
+  static std::string FieldsOf(const RawBatch::Item& item) {
+    simdjson::ondemand::parser parser;
+    simdjson::ondemand::document line =
+        parser.iterate(item.bytes.data(), item.bytes.size(), item.bytes.size() + simdjson::SIMDJSON_PADDING);
+    std::string fields;
+    for (auto field : line.get_object()) {
+      const std::string_view key = field.unescaped_key();
+      if (fields.size() > 60) {
+        fields += ", ...";
+        break;
+      }
+      absl::StrAppend(&fields, fields.empty() ? ", but \"" : ", \"", absl::string_view(key.data(), key.size()), "\"");
+    }
+    return fields;
   }
 
   void ParseLine(const RawBatch::Item& item, Parsed& out) const {
@@ -113,10 +174,10 @@ class Parser {
       out.why = "something follows the JSON object on the line";
     } else if (!has_text) {
       out.bad = kNoText;
-      out.why = absl::StrCat("the line has no string \"", parameters_.text_field(), "\"");
+      out.why = absl::StrCat("the line has no string \"", parameters_.text_field(), "\"", FieldsOf(item));
     } else if (!has_id) {
       out.bad = kNoId;
-      out.why = absl::StrCat("the line has no string or integer \"", parameters_.id_field(), "\"");
+      out.why = absl::StrCat("the line has no string or integer \"", parameters_.id_field(), "\"", FieldsOf(item));
     }
   }
 
@@ -134,49 +195,12 @@ std::vector<RawFile> RawFilesOf(const std::vector<std::string>& names, const std
   return files;
 }
 
-// The documents with the smallest hashes, as many as make up the bytes that are asked for.
-class Sample {
- public:
-  Sample(int64_t bytes, uint64_t seed) : bytes_(bytes), seed_(seed) {}
-
-  // The sampling hash of a text; for several threads.
-  uint64_t HashOf(absl::string_view text) const {
-    char seed[8];
-    for (int i = 0; i < 8; ++i) seed[i] = static_cast<char>(seed_ >> 8 * i);
-    return TextHashOf(absl::string_view(seed, 8), text).high;
-  }
-
-  void Add(uint64_t hash, int64_t ordinal, int64_t text_bytes) {
-    taken_.push({hash, ordinal, text_bytes});
-    total_ += text_bytes;
-    while (!taken_.empty() && total_ - taken_.top().text_bytes >= bytes_) {
-      total_ -= taken_.top().text_bytes;
-      taken_.pop();
-    }
-  }
-
-  // Ordinals, sorted. Call once.
-  std::vector<int64_t> Take() {
-    std::vector<int64_t> ordinals;
-    for (; !taken_.empty(); taken_.pop()) ordinals.push_back(taken_.top().ordinal);
-    std::sort(ordinals.begin(), ordinals.end());
-    return ordinals;
-  }
-
- private:
-  struct Entry {
-    uint64_t hash;
-    int64_t ordinal, text_bytes;
-    friend bool operator<(const Entry& a, const Entry& b) {
-      return a.hash != b.hash ? a.hash < b.hash : a.ordinal < b.ordinal;
-    }
-  };
-
-  const int64_t bytes_;
-  const uint64_t seed_;
-  std::priority_queue<Entry> taken_;  // the largest hash on top
-  int64_t total_ = 0;
-};
+// The sampling hash of a text.
+uint64_t SampleHashOf(uint64_t seed, absl::string_view text) {
+  char bytes[8];
+  for (int i = 0; i < 8; ++i) bytes[i] = static_cast<char>(seed >> 8 * i);
+  return TextHashOf(absl::string_view(bytes, 8), text).high;
+}
 
 class CorpusReader {
  public:
@@ -203,10 +227,10 @@ class CorpusReader {
       RETURN_IF_ERROR(CheckBad());
     } else {
       ASSIGN_OR_RETURN(const int64_t bytes, ParseBytes(parameters_.take()));
-      Sample sample(bytes, stage_.seed());
+      HashSample<uint64_t> sample(bytes);
       int64_t ordinal = 0;
       RETURN_IF_ERROR(Pass<uint64_t>(
-          0, 2, [&](const Document& document, uint64_t& hash) { hash = sample.HashOf(document.text); },
+          0, 2, [&](const Document& document, uint64_t& hash) { hash = SampleHashOf(stage_.seed(), document.text); },
           [&](Parsed& parsed, uint64_t hash) {
             sample.Add(hash, ordinal++, parsed.document.text.size());
             return absl::OkStatus();
@@ -224,6 +248,7 @@ class CorpusReader {
           }));
     }
     RETURN_IF_ERROR(writer.Close(/*sources=*/1));
+    WarnOfFiles();
     ReportMetrics(writer);
     return absl::OkStatus();
   }
@@ -253,6 +278,7 @@ class CorpusReader {
         }
       });
       for (int64_t i = 0; i < count; ++i) {
+        has_documents_[batch.items[i].file] = true;
         if (parsed[i].bad != kGood) {
           if (pass == 0) CountBad(batch.items[i], parsed[i]);
           continue;
@@ -287,8 +313,35 @@ class CorpusReader {
         documents_bad_, all, static_cast<double>(documents_bad_) / all, parameters_.max_bad_fraction(), first_bad_));
   }
 
+  // What is allowed, but seldom meant.
+  void WarnOfFiles() {
+    std::vector<std::string> empty, json;
+    for (size_t i = 0; i < files_.size(); ++i) {
+      if (!has_documents_[i]) empty.push_back(files_[i].name);
+      const absl::string_view name = WithoutCompressionSuffix(files_[i].name);
+      const bool json_name = absl::EndsWith(name, ".ndjson") || absl::EndsWith(name, ".jl") ||
+                             absl::EndsWith(name, ".jsonlines") || absl::EndsWith(name, ".json");
+      if (parameters_.format() == Corpus::AUTO && json_name) json.push_back(files_[i].name);
+    }
+    files_empty_ = empty.size();
+    if (!empty.empty())
+      stage_.ReportWarning(absl::StrCat("JSONL files without a document: ", ShortList(std::move(empty))));
+    if (!json.empty()) {
+      stage_.ReportWarning(absl::StrCat("read as one document each: ", ShortList(std::move(json)),
+                                        "\n  why: without a `format` only .jsonl means a document a line"
+                                        "\n  fix: format: JSONL, or format: PLAIN_TEXT if that is meant"));
+    }
+  }
+  static std::string ShortList(std::vector<std::string> names) {
+    const size_t count = names.size();
+    if (count > kReportedBad) names.resize(kReportedBad);
+    return absl::StrCat(absl::StrJoin(names, ", "),
+                        count > names.size() ? absl::StrCat(" and ", count - names.size(), " more") : "");
+  }
+
   void ReportMetrics(const DocumentWriter& writer) const {
     stage_.ReportMetric("files", files_.size());
+    stage_.ReportMetric("files_empty", files_empty_);
     stage_.ReportMetric("documents_read", documents_read_);
     stage_.ReportMetric("bytes_read", bytes_read_);
     stage_.ReportMetric("documents_bad", documents_bad_);
@@ -306,6 +359,8 @@ class CorpusReader {
   int64_t documents_read_ = 0, bytes_read_ = 0, documents_bad_ = 0;
   std::array<int64_t, kNumBad> bad_ = {};
   std::string first_bad_;
+  std::vector<bool> has_documents_ = std::vector<bool>(files_.size());  // by file; bad ones count, too
+  int64_t files_empty_ = 0;
 };
 
 }  // namespace

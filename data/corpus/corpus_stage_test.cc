@@ -129,7 +129,47 @@ TEST(CorpusStageTest, BadLinesAreCountedAndNamed) {
   EXPECT_EQ(
       RunOn({{"a.jsonl", "{\"text\":\"1\"}\n{\"text\":\"1\",\"id\":true}"}}, with_id).metrics.at("documents_bad.no_id"),
       2);
-  EXPECT_EQ(RunOn({{"a.txt", "\xff"}}, Lenient()).warnings, (std::vector<std::string>{"a.txt: the text is not UTF-8"}));
+}
+
+TEST(CorpusStageTest, SaysWhatBadFilesLookLike) {
+  const struct {
+    std::string name, content, why;
+  } kRows[] = {
+      {"a.txt", std::string("\xFF\xFEh\0i\0", 6), "a.txt: the text is not UTF-8: it looks like UTF-16; iconv"},
+      {"a.jsonl", std::string("\xFE\xFF\0{\0}", 6), "a.jsonl:1: the line is not"},
+      {"a.jsonl", Gzip("{}"), "a.jsonl:1: the line is not UTF-8: it looks like gzip; name it .gz"},
+      {"a.txt", Zstd("text"), "a.txt: the text is not UTF-8: it looks like zstd; name it .zst"},
+      {"a.txt.bz2", "BZh91AY&SY\xD2", "a.txt.bz2: the text is not UTF-8: it looks like bzip2; compress it as .gz"},
+      {"a.parquet", "PAR1\x15\xFF", "a.parquet: the text is not UTF-8: it looks like Parquet; write it as JSON lines"},
+      {"a.txt", "caf\xE9!", "a.txt: the text is not UTF-8: byte 0xE9 at offset 3"},
+      {"a.jsonl", "{\"text\":\"\xEF\xBF\xBD\xC3\"}", "a.jsonl:1: the line is not UTF-8: byte 0xC3 at offset 12"},
+      {"a.jsonl", "{\"body\":\"x\", \"id\":1}", "a.jsonl:1: the line has no string \"text\", but \"body\", \"id\""},
+  };
+  for (const auto& row : kRows) {
+    const StageOutcome outcome = RunOn({{row.name, row.content}}, Lenient());
+    ASSERT_TRUE(outcome.status.ok()) << outcome.status << row.why;
+    EXPECT_EQ(outcome.metrics.at("documents_bad"), 1) << row.why;
+    ASSERT_EQ(outcome.warnings.size(), 1) << row.why;
+    EXPECT_TRUE(absl::StartsWith(outcome.warnings[0], row.why)) << outcome.warnings[0];
+  }
+}
+
+TEST(CorpusStageTest, WarnsOfWhatIsSeldomMeant) {
+  const std::map<std::string, std::string> files = {
+      {"a.jsonl", ""}, {"b.jsonl", "\n \r\n"}, {"c.jsonl", "{\"text\":\"x\"}"}, {"d.json.gz", Gzip("{}\n{}\n")}};
+  StageOutcome outcome = RunOn(files, Corpus());
+  ASSERT_TRUE(outcome.status.ok()) << outcome.status;
+  EXPECT_EQ(outcome.metrics.at("files_empty"), 2);
+  EXPECT_EQ(outcome.warnings,
+            (std::vector<std::string>{"JSONL files without a document: a.jsonl, b.jsonl",
+                                      "read as one document each: d.json.gz\n"
+                                      "  why: without a `format` only .jsonl means a document a line\n"
+                                      "  fix: format: JSONL, or format: PLAIN_TEXT if that is meant"}));
+  Corpus parameters = Lenient();
+  parameters.set_format(Corpus::PLAIN_TEXT);
+  outcome = RunOn(files, parameters);
+  EXPECT_EQ(outcome.metrics.at("files_empty"), 0);
+  EXPECT_TRUE(outcome.warnings.empty());
 }
 
 TEST(CorpusStageTest, TooManyBadFail) {
@@ -186,6 +226,7 @@ TEST(CorpusStageTest, StreamsCompressedInput) {
     EXPECT_TRUE(absl::StrContains(outcome.status.message(), "it ends early")) << outcome.status;
   }
   for (const char* name : {"a.jsonl.gz", "a.jsonl.zst"}) {
+    EXPECT_TRUE(absl::StrContains(RunOn({{name, ""}}, parameters).status.message(), "it is empty"));
     EXPECT_TRUE(
         absl::StrContains(RunOn({{name, "{\"text\":\"not compressed\"}"}}, parameters).status.message(), "damaged"));
   }

@@ -25,9 +25,20 @@ void RawReader::AddLines(const std::string& buffer, size_t begin, size_t end, st
     if (line_end > begin && buffer[line_end - 1] == '\r') --line_end;
     ++line_;
     const absl::string_view line = absl::string_view(buffer).substr(begin, line_end - begin);
-    if (line.find_first_not_of(" \t\r") != absl::string_view::npos) spans.push_back({file_, line_, begin, line_end});
+    if (line.size() > max_document_bytes_) {
+      spans.push_back({file_, line_, begin, begin, true});
+    } else if (line.find_first_not_of(" \t\r") != absl::string_view::npos) {
+      spans.push_back({file_, line_, begin, line_end, false});
+    }
     begin = next;
   }
+}
+
+void RawReader::GiveUpIfTooLong(std::string& buffer, size_t begin, std::vector<Span>& spans) {
+  if (buffer.size() - begin <= max_document_bytes_ + kByteOrderMark.size()) return;
+  spans.push_back({file_, files_[file_].is_jsonl ? ++line_ : 0, begin, begin, true});
+  buffer.resize(begin);
+  giving_up_ = true;
 }
 
 absl::StatusOr<bool> RawReader::NextBatch(RawBatch& batch) {
@@ -50,10 +61,21 @@ absl::StatusOr<bool> RawReader::NextBatch(RawBatch& batch) {
     buffer.resize(old_size + *read);
     const bool is_jsonl = files_[file_].is_jsonl;
     if (*read > 0) {
-      if (!is_jsonl || buffer.size() < kBatchBytes) continue;
+      if (giving_up_) {
+        const size_t newline = is_jsonl ? buffer.find('\n', old_size) : std::string::npos;
+        giving_up_ = newline == std::string::npos;
+        buffer.erase(old_size, giving_up_ ? *read : newline + 1 - old_size);
+        if (giving_up_) continue;
+      }
+      if (!is_jsonl) {
+        GiveUpIfTooLong(buffer, begin, spans);
+        continue;
+      }
+      if (buffer.size() < kBatchBytes) continue;
       // Enough: up to the last line end; the rest is for the next batch.
       const size_t newline = absl::string_view(buffer).substr(searched).rfind('\n');
       if (newline == absl::string_view::npos) {
+        GiveUpIfTooLong(buffer, begin, spans);
         searched = buffer.size();
         continue;
       }
@@ -73,17 +95,25 @@ absl::StatusOr<bool> RawReader::NextBatch(RawBatch& batch) {
     if (line_ == 0 && absl::StartsWith(absl::string_view(buffer).substr(begin), kByteOrderMark)) begin += 3;
     if (is_jsonl) {
       AddLines(buffer, begin, buffer.size(), spans);
-    } else {
-      spans.push_back({file_, 0, begin, buffer.size()});
+    } else if (!giving_up_) {
+      const bool too_long = buffer.size() - begin > max_document_bytes_;
+      spans.push_back({file_, 0, begin, too_long ? begin : buffer.size(), too_long});
     }
+    giving_up_ = false;
     begin = searched = buffer.size();
     done_file_bytes_ += source_->file_bytes_read();
     source_ = nullptr;
     ++file_;
   }
+  // There is enough without the document that has only begun.
+  if (begin < buffer.size()) {
+    rest_.assign(buffer, begin, std::string::npos);
+    buffer.resize(begin);
+  }
   buffer.resize(buffer.size() + simdjson::SIMDJSON_PADDING);
   for (const Span& span : spans) {
-    batch.items.push_back({span.file, span.line, absl::string_view(buffer).substr(span.begin, span.end - span.begin)});
+    batch.items.push_back(
+        {span.file, span.line, span.too_long, absl::string_view(buffer).substr(span.begin, span.end - span.begin)});
   }
   return !batch.items.empty();
 }

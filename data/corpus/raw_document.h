@@ -24,6 +24,7 @@ struct RawBatch {
   struct Item {
     size_t file = 0;
     int64_t line = 0;         // from 1; 0 for a plain text file
+    bool too_long = false;    // longer than the reader takes; `bytes` is empty
     absl::string_view bytes;  // without line end; followed by enough readable bytes for simdjson
   };
   std::vector<Item> items;
@@ -31,10 +32,15 @@ struct RawBatch {
 };
 
 // Streams over the files, in order. A byte order mark at the start of a file is taken away; lines of nothing but spaces
-// are no documents. Memory: 4 MiB, or the longest document. Not thread-safe.
+// are no documents. Memory: 4 MiB, or the longest document, of which at most `max_document_bytes` are held. Not
+// thread-safe.
 class RawReader {
  public:
-  explicit RawReader(std::vector<RawFile> files) : files_(std::move(files)) {}
+  // As a JSON string of at most six bytes for one, such a text still is below the 4 GiB that simdjson takes.
+  static constexpr size_t kMaxDocumentBytes = size_t{512} << 20;
+
+  explicit RawReader(std::vector<RawFile> files, size_t max_document_bytes = kMaxDocumentBytes)
+      : files_(std::move(files)), max_document_bytes_(max_document_bytes) {}
 
   const std::vector<RawFile>& files() const { return files_; }
 
@@ -49,15 +55,20 @@ class RawReader {
     size_t file;
     int64_t line;
     size_t begin, end;
+    bool too_long;
   };
+  // Where what begins at `begin` and does not end in `buffer` is too long: notes that and gives its bytes up.
+  void GiveUpIfTooLong(std::string& buffer, size_t begin, std::vector<Span>& spans);
   // Adds the lines of buffer[begin, end), the last of which may have no line end.
   void AddLines(const std::string& buffer, size_t begin, size_t end, std::vector<Span>& spans);
 
   std::vector<RawFile> files_;
+  const size_t max_document_bytes_;
   size_t file_ = 0;
   std::unique_ptr<ByteSource> source_;  // of files_[file_], once it is open
   int64_t line_ = 0;                    // lines of it that are behind us
   std::string rest_;                    // the beginning of its next line
+  bool giving_up_ = false;              // what comes belongs to a document that is too long
   int64_t done_file_bytes_ = 0;
 };
 

@@ -10,6 +10,7 @@
 #include "absl/strings/str_format.h"
 #include "base/status_macros.h"
 #include "data/corpus/document.h"
+#include "data/corpus/document_pass.h"
 #include "data/corpus/text_hash.h"
 #include "data/corpus/unicode.h"
 #include "data/dedup/minhash.h"
@@ -37,7 +38,7 @@ class Deduplicator {
         reader_(std::move(reader)),
         ngram_words_(parameters.minhash().ngram_words()),
         hasher_(parameters.minhash().bands(), parameters.minhash().rows_per_band()),
-        table_(hasher_.bands()),
+        table_(hasher_.bands(), parameters.has_minhash() ? reader_.documents() : 0),
         groups_(reader_.documents()) {}
 
   absl::Status Run() {
@@ -56,6 +57,7 @@ class Deduplicator {
     positions_.reserve(reader_.documents());
     text_hashes_.reserve(reader_.documents());
     absl::flat_hash_map<TextHash, uint32_t> first_of;
+    if (exact) first_of.reserve(reader_.documents());
     const auto map = [&](Document& document, const DocumentPlace& place, Hashes& hashes) {
       hashes.position = place.position;
       hashes.text = hashes.normalized = TextHashOf(document.text);
@@ -85,10 +87,9 @@ class Deduplicator {
         }
       }
       if (is_first && !hashes.bands.empty()) table_.Add(ordinal, hashes.bands.data());
-      stage_.ReportProgress(bytes_in_, 2.0 * reader_.text_bytes(), "bytes", "hash");
-      return Stage::Interrupted() ? absl::CancelledError("interrupted") : absl::OkStatus();
+      return absl::OkStatus();
     };
-    RETURN_IF_ERROR(MapDocuments<Hashes>(reader_, stage_.threads(), map, reduce));
+    RETURN_IF_ERROR(RunPass<Hashes>(stage_, reader_, {0, 2, "hash"}, map, reduce));
     groups_.Flatten();
     exact_roots_.resize(groups_.size());
     for (uint32_t i = 0; i < groups_.size(); ++i) exact_roots_[i] = groups_.RootOf(i);
@@ -126,17 +127,12 @@ class Deduplicator {
   absl::Status Write() {
     ASSIGN_OR_RETURN(const std::string out, stage_.OutputPath("documents"));
     DocumentWriter writer(out);
-    reader_.Rewind();
-    int64_t bytes = 0;
-    RETURN_IF_ERROR(MapDocuments<std::string>(
-        reader_, stage_.threads(),
+    RETURN_IF_ERROR(RunPass<std::string>(
+        stage_, reader_, {1, 2, "write"},
         [&](Document& document, const DocumentPlace& place, std::string& line) {
           if (SurvivorOf(place.ordinal) == place.ordinal) AppendDocumentLine(document, line);
         },
         [&](Document& document, std::string& line) {
-          bytes += document.text.size();
-          stage_.ReportProgress(bytes_in_ + bytes, 2.0 * bytes_in_, "bytes", "write");
-          if (Stage::Interrupted()) return absl::CancelledError("interrupted");
           return line.empty() ? absl::OkStatus() : writer.WriteLine(line, document.text.size());
         }));
     RETURN_IF_ERROR(writer.Close(reader_.sources()));
@@ -239,12 +235,7 @@ std::string WithNormalizedWhiteSpace(absl::string_view text) {
 absl::Status RunDedup(Stage& stage, const Dedup& parameters) {
   if (!parameters.has_exact() && !parameters.has_minhash())
     return absl::InvalidArgumentError("dedup has nothing to look for\n  fix: exact {}, minhash {} or both");
-  ASSIGN_OR_RETURN(DocumentReader reader, DocumentReader::Open(stage.InputPaths("from")));
-  if (reader.documents() > UINT32_MAX) {
-    return absl::OutOfRangeError(absl::StrCat("dedup takes at most ", UINT32_MAX, " documents at a time, here are ",
-                                              reader.documents(),
-                                              "\n  fix: one dedup stage for each part of the corpus"));
-  }
+  ASSIGN_OR_RETURN(DocumentReader reader, OpenNumbered(stage.InputPaths("from"), "dedup"));
   return Deduplicator(stage, parameters, std::move(reader)).Run();
 }
 

@@ -24,7 +24,11 @@ struct NearDuplicateOptions {
 // The documents that take part, by ordinals, and their band hashes.
 class BandTable {
  public:
-  explicit BandTable(int bands) : bands_(bands) {}
+  // Room for `documents`: what is not used takes no memory.
+  explicit BandTable(int bands, size_t documents = 0) : bands_(bands) {
+    documents_.reserve(documents);
+    hashes_.reserve(documents * bands);
+  }
 
   int bands() const { return bands_; }
   // Band hashes of one more document. Ordinals come in increasing order.

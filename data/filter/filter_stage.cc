@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 #include "data/corpus/document.h"
+#include "data/corpus/document_pass.h"
 #include "data/filter/rule.h"
 
 namespace millrace::data {
@@ -79,8 +80,6 @@ absl::Status RunFilter(Stage& stage, const Filter& parameters) {
                             From(document.text, verdict.match_begin));
       }
     }
-    stage.ReportProgress(bytes_in, reader.text_bytes(), "bytes");
-    if (Stage::Interrupted()) return absl::CancelledError("interrupted");
     if (fate.dropped_by < 0) return writer.Write(document);
     ++dropped;
     bytes_dropped += document.text.size();
@@ -94,7 +93,7 @@ absl::Status RunFilter(Stage& stage, const Filter& parameters) {
     }
     return absl::OkStatus();
   };
-  RETURN_IF_ERROR(MapDocuments<Fate>(reader, stage.threads(), map, reduce));
+  RETURN_IF_ERROR(RunPass<Fate>(stage, reader, {}, map, reduce));
   RETURN_IF_ERROR(writer.Close(reader.sources()));
 
   int64_t dropped_by_rules = 0;

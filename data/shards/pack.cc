@@ -43,11 +43,33 @@ std::vector<int64_t> OrderOf(const TokenFile& tokens, bool held_out, int64_t* do
   return order;
 }
 
+// Keeps what is mapped of a token file small: a document touches its own pages and up to kAround bytes more.
+class MappedIds {
+ public:
+  explicit MappedIds(const TokenFile& tokens) : tokens_(tokens) {}
+
+  // Before each read of a document.
+  void Read(const TokenDocument& document) {
+    if (bytes_ > kMost) {
+      tokens_.ReleaseIds();
+      bytes_ = 0;
+    }
+    bytes_ += document.ids.size() * sizeof(uint32_t) + kAround;
+  }
+
+ private:
+  static constexpr int64_t kMost = int64_t{64} << 20;
+  static constexpr int64_t kAround = 64 << 10;
+
+  const TokenFile& tokens_;
+  int64_t bytes_ = 0;
+};
+
 // The documents of one source, in their order, on the way into sequences.
 class Packer {
  public:
   Packer(const TokenFile& tokens, const Pack& parameters, const std::function<void(int64_t)>& progress)
-      : tokens_(tokens), parameters_(parameters), progress_(progress), length_(parameters.sequence_length()) {}
+      : tokens_(tokens), mapped_(tokens), parameters_(parameters), progress_(progress), length_(parameters.sequence_length()) {}
 
   // Decides where each document of `source` goes; the sequences come later, in Write.
   void Plan(absl::Span<const int64_t> documents, uint32_t source);
@@ -73,6 +95,7 @@ class Packer {
   absl::Status Append(const Piece& piece, SequenceBuilder* builder);
 
   const TokenFile& tokens_;
+  MappedIds mapped_;
   const Pack& parameters_;
   const std::function<void(int64_t)>& progress_;
   const int64_t length_;
@@ -150,7 +173,9 @@ void Packer::PlanBestFit(SourcePlan* plan) {
 }
 
 absl::Status Packer::Append(const Piece& piece, SequenceBuilder* builder) {
-  const absl::Span<const uint32_t> ids = tokens_.document(piece.document).ids;
+  const TokenDocument document = tokens_.document(piece.document);
+  mapped_.Read(document);
+  const absl::Span<const uint32_t> ids = document.ids;
   const uint32_t eos = *tokens_.info().eos_id;
   builder->StartPiece(piece.first == 0 ? eos : ids[piece.first - 1]);
   for (uint32_t i = piece.first; i < piece.first + piece.count; ++i)
@@ -191,8 +216,10 @@ absl::Status Packer::Write(ShardSetWriter* writer) {
 absl::StatusOr<ShardManifest> WriteHeldOut(const TokenFile& tokens, const ShardManifest& info,
                                            const std::string& folder, int64_t shard_size_bytes) {
   HeldOutWriter writer(folder, info, shard_size_bytes);
+  MappedIds mapped(tokens);
   for (const int64_t index : OrderOf(tokens, /*held_out=*/true, nullptr)) {
     const TokenDocument document = tokens.document(index);
+    mapped.Read(document);
     RETURN_IF_ERROR(writer.Append({document.ids, document.source, document.text_bytes, document.text_sha256}));
   }
   RETURN_IF_ERROR(writer.Close());

@@ -16,6 +16,7 @@
 #include "base/quantity.h"
 #include "base/status_macros.h"
 #include "data/corpus/document.h"
+#include "data/corpus/document_pass.h"
 #include "data/corpus/text_hash.h"
 #include "data/dedup/shingles.h"
 #include "data/split/overlap_index.h"
@@ -60,8 +61,8 @@ class Splitter {
     absl::flat_hash_map<TextHash, uint32_t> group_of_key;
     group_of_.reserve(reader_.documents());
     positions_.reserve(reader_.documents());
-    return MapDocuments<Placed>(
-        reader_, stage_.threads(),
+    return RunPass<Placed>(
+        stage_, reader_, {0, 2, "hash"},
         [&](Document& document, const DocumentPlace& place, Placed& out) {
           out.place = TextHashOf(kDomain, document.text).high;
           if (parameters_.keep_twins_together()) out.key = TextHashOf(TwinKey(document.id));
@@ -76,8 +77,7 @@ class Splitter {
           group_of_.push_back(group);
           positions_.push_back(placed.position);
           bytes_in_ += document.text.size();
-          stage_.ReportProgress(bytes_in_, 2.0 * reader_.text_bytes(), "bytes", "hash");
-          return Stage::Interrupted() ? absl::CancelledError("interrupted") : absl::OkStatus();
+          return absl::OkStatus();
         });
   }
 
@@ -165,15 +165,13 @@ class Splitter {
   absl::Status Write() {
     ASSIGN_OR_RETURN(const std::string out, stage_.OutputPath("documents"));
     DocumentWriter writer(out);
-    reader_.Rewind();
     struct Fate {
       std::string line;
       Nearness nearness;
     };
     uint32_t ordinal = 0;
-    int64_t bytes = 0;
-    RETURN_IF_ERROR(MapDocuments<Fate>(
-        reader_, stage_.threads(),
+    RETURN_IF_ERROR(RunPass<Fate>(
+        stage_, reader_, {1, 2, "write"},
         [&](Document& document, const DocumentPlace& place, Fate& fate) {
           document.held_out = IsHeldOut(place.ordinal);
           if (!document.held_out) fate.nearness = NearnessOf(document);
@@ -182,9 +180,6 @@ class Splitter {
         [&](Document& document, Fate& fate) -> absl::Status {
           const uint32_t i = ordinal++;
           const int64_t size = document.text.size();
-          bytes += size;
-          stage_.ReportProgress(bytes_in_ + bytes, 2.0 * bytes_in_, "bytes", "write");
-          if (Stage::Interrupted()) return absl::CancelledError("interrupted");
           if (fate.nearness.drop) {
             ++dropped_;
             bytes_dropped_ += size;
@@ -249,12 +244,7 @@ class Splitter {
 
 absl::Status RunSplit(Stage& stage, const Split& parameters) {
   ASSIGN_OR_RETURN(const std::string from, stage.InputPath("from"));
-  ASSIGN_OR_RETURN(DocumentReader reader, DocumentReader::Open(from));
-  if (reader.documents() > UINT32_MAX) {
-    return absl::OutOfRangeError(absl::StrCat("split takes at most ", UINT32_MAX, " documents at a time, here are ",
-                                              reader.documents(),
-                                              "\n  fix: one split stage for each part of the corpus"));
-  }
+  ASSIGN_OR_RETURN(DocumentReader reader, OpenNumbered({from}, "split"));
   return Splitter(stage, parameters, std::move(reader)).Run();
 }
 

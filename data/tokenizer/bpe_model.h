@@ -14,6 +14,8 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "data/tokenizer/character_borders.h"
+#include "data/tokenizer/pair_filter.h"
 
 namespace millrace::data {
 
@@ -58,7 +60,7 @@ class IdBuffer {
 // Immutable; thread-safe.
 class BpeModel {
  public:
-  // InvalidArgument: a pair twice, or two bytes with one id.
+  // InvalidArgument: a pair twice, or two bytes with one id. Unimplemented: 2 million merges or more.
   static absl::StatusOr<BpeModel> Create(const BpeVocabulary& vocabulary);
 
   // Scratch space of one thread.
@@ -90,49 +92,53 @@ class BpeModel {
     uint32_t Rank(uint32_t left, uint32_t right) const;
 
    private:
-    struct Slot {
-      uint64_t key;
-      uint32_t rank;
-    };
-    std::vector<Slot> slots_;
+    std::vector<uint64_t> slots_;  // left, right and rank, in kSymbolBits, kSymbolBits and the rest
     uint64_t mask_ = 0;
-    std::vector<uint64_t> filter_;
-    int filter_shift_ = 0;
+    PairFilter filter_;
   };
 
-  // The tokens as a double-array trie. A unit of 32 bits is one node: the byte that leads to it (9 bits; kFree: no
-  // node), whether a token ends here (1 bit), and its base (22 bits), which no other node has. The child by byte b is
+  // A symbol at a place of the text.
+  struct Token {
+    uint32_t symbol;
+    uint32_t length;  // bytes
+  };
+
+  // The tokens as a double-array trie. A unit is one node: the byte that leads to it (kNoLabel: no node), its base,
+  // which no other node has (0: it has no children), and the symbol that ends here, or kNone. The child by byte b is
   // the unit base + b, if b leads to that one.
   class Trie {
    public:
     // `sorted` is in byte order. False: there are too many nodes.
     bool Build(const std::vector<std::pair<std::string, uint32_t>>& sorted);
     // The longest symbol that `p` begins with, or kNone.
-    uint32_t Longest(const char* p, const char* end) const;
+    Token Longest(const char* p, const char* end) const;
 
    private:
-    static constexpr uint32_t kLabelMask = 0x1FF;
-    static constexpr uint32_t kFree = 0x100;
-    static constexpr uint32_t kTerminal = 0x200;
-    static constexpr int kBaseShift = 10;
-    static constexpr size_t kMaxUnits = size_t{1} << (32 - kBaseShift);
+    static constexpr uint32_t kNoLabel = 0x100;
+    static constexpr int kBaseBits = 23;
+    static constexpr size_t kMaxUnits = size_t{1} << kBaseBits;
+    struct Unit {
+      uint32_t label : 9;
+      uint32_t base : kBaseBits;
+      uint32_t symbol;
+    };
 
     uint32_t FindBase(const std::vector<uint8_t>& bytes);
 
-    std::vector<uint32_t> units_;
-    std::vector<uint32_t> symbols_;  // of the units where a token ends
+    std::vector<Unit> units_;
     std::vector<bool> base_used_;
     uint32_t first_free_ = 1;
   };
 
   // What the fast path asks of a symbol.
   struct Symbol {
-    uint32_t id;
     uint32_t length;  // bytes
     uint32_t prefix;  // the longest symbol that it begins with, or kNone
   };
 
   void BuildFastPath();
+  // The longest symbol that `symbol` begins with.
+  Token Prefix(uint32_t symbol) const;
   // Whether `left` and `right` stay apart: no merge of a symbol below `limit` ever joins their parts.
   bool StayApart(uint32_t left, uint32_t right, uint32_t limit) const;
   // The same without a limit, with a memory of the last answers.
@@ -146,6 +152,7 @@ class BpeModel {
   std::vector<std::array<uint32_t, 2>> parts_;  // symbol -> the two that it was merged from; a byte: itself twice
   std::vector<Symbol> symbols_;
   Trie trie_;
+  CharacterBorders borders_;
 };
 
 }  // namespace millrace::data

@@ -46,7 +46,7 @@ std::vector<uint32_t> AppendedIds(const BpeModel& model, const std::string& piec
 }
 
 // Random merges over a few letters. `regular`: each token has one merge, whose parts come before it.
-BpeVocabulary RandomVocabulary(std::mt19937& random, const std::string& letters, bool regular) {
+BpeVocabulary RandomVocabulary(std::mt19937& random, const std::string& letters, bool regular, int most_merges = 60) {
   BpeVocabulary vocabulary = Bytes();
   std::vector<std::pair<std::string, uint32_t>> tokens;
   std::map<std::string, uint32_t> id_of;
@@ -55,7 +55,7 @@ BpeVocabulary RandomVocabulary(std::mt19937& random, const std::string& letters,
     id_of.insert(tokens.back());
   }
   std::map<std::pair<uint32_t, uint32_t>, bool> used;
-  const int merges = random() % 60;
+  const int merges = random() % most_merges;
   for (int i = 0; i < merges; ++i) {
     const auto& [left, left_id] = tokens[random() % tokens.size()];
     const auto& [right, right_id] = tokens[random() % tokens.size()];
@@ -85,6 +85,23 @@ TEST(BpeModelTest, AllThreeWaysAgree) {
       const std::vector<uint32_t> expected = MergePlainly(vocabulary, piece);
       ASSERT_EQ(model->MergeBytes(piece), expected) << "seed " << seed;
       ASSERT_EQ(AppendedIds(*model, piece), expected) << "seed " << seed;
+    }
+  }
+}
+
+// Characters of three bytes that have bytes in common, with merges of whole ones, of their pieces and across them.
+TEST(BpeModelTest, AllThreeWaysAgreeOnCharactersOfThreeBytes) {
+  const std::string kCharacters[] = {"\xE4\xB8\xAD", "\xE4\xB8\xB8", "\xE4\xAD\xB8", "\xE5\xB8\xAD", "a"};
+  for (unsigned seed = 0; seed < 400; ++seed) {
+    std::mt19937 random(seed);
+    const BpeVocabulary vocabulary = RandomVocabulary(random, "\xE4\xB8\xAD\xE5", true, 20 << seed % 5);
+    const absl::StatusOr<BpeModel> model = BpeModel::Create(vocabulary);
+    ASSERT_TRUE(model.ok()) << model.status();
+    for (int round = 0; round < 40; ++round) {
+      std::string piece;
+      const int length = 1 + random() % 20;
+      for (int i = 0; i < length; ++i) piece += kCharacters[random() % std::size(kCharacters)];
+      ASSERT_EQ(AppendedIds(*model, piece), MergePlainly(vocabulary, piece)) << "seed " << seed;
     }
   }
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "base/utf8.h"
 #include "data/tokenizer/utf8.h"
 
 namespace millrace::data {

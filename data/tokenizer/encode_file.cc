@@ -1,4 +1,4 @@
-// A block of whole lines is cut into chunks, each chunk is parsed and encoded by one thread, and the results are
+// A batch of lines is cut into chunks, each chunk is parsed and encoded by one thread, and the results are
 // written in order.
 #include "data/tokenizer/encode_file.h"
 
@@ -11,12 +11,11 @@
 #include <utility>
 #include <vector>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "base/file.h"
 #include "base/parallel.h"
 #include "base/status_macros.h"
-#include "data/corpus/byte_source.h"
+#include "data/corpus/raw_document.h"
 #include "data/tokenizer/encoder_pool.h"
 
 namespace millrace::data {
@@ -24,68 +23,13 @@ namespace {
 
 static_assert(std::endian::native == std::endian::little, "ids are written as they are in memory");
 
-constexpr size_t kBlockBytes = 8 << 20;
 constexpr size_t kChunkBytes = 128 << 10;
 
-struct Line {
-  absl::string_view json;  // followed by SIMDJSON_PADDING readable bytes
-  int64_t number = 0;
-};
-
-// Blocks of whole lines.
-class LineReader {
- public:
-  explicit LineReader(std::unique_ptr<ByteSource> source) : source_(std::move(source)) {}
-
-  // The next lines, valid until the next call; false at the end. A last line may lack its line break.
-  absl::StatusOr<bool> NextBlock(std::vector<Line>& lines) {
-    lines.clear();
-    while (lines.empty()) {
-      std::memmove(buffer_.data(), buffer_.data() + used_, filled_ - used_);
-      filled_ -= used_;
-      used_ = 0;
-      size_t searched = 0;
-      while (!at_end_ &&
-             (filled_ < kBlockBytes || std::memchr(&buffer_[searched], '\n', filled_ - searched) == nullptr)) {
-        searched = filled_ < kBlockBytes ? 0 : filled_;
-        if (buffer_.size() < filled_ + kBlockBytes + simdjson::SIMDJSON_PADDING)
-          buffer_.resize(std::max(buffer_.size() * 2, kBlockBytes * 2 + simdjson::SIMDJSON_PADDING));
-        ASSIGN_OR_RETURN(const size_t read, source_->Read(&buffer_[filled_], kBlockBytes));
-        filled_ += read;
-        at_end_ = read == 0;
-      }
-      if (filled_ == 0) return false;
-      TakeLines(lines);
-    }
-    return true;
-  }
-
- private:
-  void TakeLines(std::vector<Line>& lines) {
-    while (used_ < filled_) {
-      const char* const begin = &buffer_[used_];
-      const void* const found = std::memchr(begin, '\n', filled_ - used_);
-      if (found == nullptr && !at_end_) return;
-      const size_t length = found == nullptr ? filled_ - used_ : static_cast<const char*>(found) - begin;
-      used_ += length + (found != nullptr);
-      ++number_;
-      const absl::string_view json = absl::StripAsciiWhitespace(absl::string_view(begin, length));
-      if (!json.empty()) lines.push_back({json, number_});
-    }
-  }
-
-  std::unique_ptr<ByteSource> source_;
-  std::string buffer_;
-  size_t used_ = 0;
-  size_t filled_ = 0;
-  int64_t number_ = 0;
-  bool at_end_ = false;
-};
-
 // The field `text` of a line (the last one, where there are several), valid until the parser's next document.
-absl::StatusOr<absl::string_view> TextOf(simdjson::ondemand::parser& parser, const Line& line) {
-  const simdjson::padded_string_view json(line.json.data(), line.json.size(),
-                                          line.json.size() + simdjson::SIMDJSON_PADDING);
+absl::StatusOr<absl::string_view> TextOf(simdjson::ondemand::parser& parser, const RawBatch::Item& line) {
+  if (line.too_long) return absl::InvalidArgumentError("the line is longer than 512 MiB");
+  const simdjson::padded_string_view json(line.bytes.data(), line.bytes.size(),
+                                          line.bytes.size() + simdjson::SIMDJSON_PADDING);
   simdjson::ondemand::document document;
   simdjson::ondemand::object object;
   simdjson::error_code error = parser.iterate(json).get(document);
@@ -107,7 +51,7 @@ absl::StatusOr<absl::string_view> TextOf(simdjson::ondemand::parser& parser, con
     return absl::InvalidArgumentError(
         absl::StrCat("not a JSON object", error ? ": " : "", error ? simdjson::error_message(error) : ""));
   }
-  if (!found) return absl::InvalidArgumentError("it has no field \"text\"");
+  if (!found) return absl::InvalidArgumentError("it has no field \"text\"\n  fix: {\"text\": \"...\"} on each line");
   return absl::string_view(text.data(), text.size());
 }
 
@@ -120,7 +64,7 @@ struct Chunk {
   absl::Status status;
 };
 
-std::vector<Chunk> CutIntoChunks(const std::vector<Line>& lines) {
+std::vector<Chunk> CutIntoChunks(const std::vector<RawBatch::Item>& lines) {
   std::vector<Chunk> chunks;
   size_t bytes = kChunkBytes;
   for (size_t i = 0; i < lines.size(); ++i) {
@@ -128,18 +72,18 @@ std::vector<Chunk> CutIntoChunks(const std::vector<Line>& lines) {
       chunks.push_back({.first_line = i});
       bytes = 0;
     }
-    bytes += lines[i].json.size();
+    bytes += lines[i].bytes.size();
     chunks.back().last_line = i + 1;
   }
   return chunks;
 }
 
-void EncodeChunk(const std::vector<Line>& lines, const std::string& input, Encoder& encoder, Chunk& chunk) {
+void EncodeChunk(const std::vector<RawBatch::Item>& lines, const std::string& input, Encoder& encoder, Chunk& chunk) {
   simdjson::ondemand::parser parser;
   for (size_t i = chunk.first_line; i < chunk.last_line; ++i) {
     const absl::StatusOr<absl::string_view> text = TextOf(parser, lines[i]);
     if (!text.ok()) {
-      chunk.status = Annotate(text.status(), absl::StrCat(input, ":", lines[i].number));
+      chunk.status = Annotate(text.status(), absl::StrCat(input, ":", lines[i].line));
       return;
     }
     const absl::Span<const uint32_t> ids = encoder.Encode(*text, SpecialTokens::kRecognised);
@@ -154,27 +98,20 @@ absl::string_view BytesOf(const std::vector<T>& values) {
   return {reinterpret_cast<const char*>(values.data()), values.size() * sizeof(T)};
 }
 
-}  // namespace
-
-absl::StatusOr<EncodeTotals> EncodeJsonLines(const Tokenizer& tokenizer, const std::string& input,
-                                             const std::string& output_dir, int threads) {
-  ASSIGN_OR_RETURN(std::unique_ptr<ByteSource> source, ByteSource::Open(input));
-  RETURN_IF_ERROR(CreateDirectories(output_dir));
-  ASSIGN_OR_RETURN(FileWriter ids_file, FileWriter::Create(JoinPath(output_dir, "ids.u32")));
-  ASSIGN_OR_RETURN(FileWriter offsets_file, FileWriter::Create(JoinPath(output_dir, "offs.u64")));
+absl::StatusOr<EncodeTotals> EncodeTo(FileWriter& ids_file, FileWriter& offsets_file, const Tokenizer& tokenizer,
+                                      const std::string& input, int threads) {
   EncodeTotals totals;
   offsets_file.Append(BytesOf(std::vector<uint64_t>{0}));
-
-  LineReader reader(std::move(source));
+  RawReader reader({{.name = input, .path = input, .is_jsonl = true}});
   EncoderPool pool(tokenizer);
-  std::vector<Line> lines;
+  RawBatch batch;
   while (true) {
-    ASSIGN_OR_RETURN(const bool more, reader.NextBlock(lines));
+    ASSIGN_OR_RETURN(const bool more, reader.NextBatch(batch));
     if (!more) break;
-    std::vector<Chunk> chunks = CutIntoChunks(lines);
+    std::vector<Chunk> chunks = CutIntoChunks(batch.items);
     ParallelFor(threads, chunks.size(), [&](int64_t i) {
       std::unique_ptr<Encoder> encoder = pool.Take();
-      EncodeChunk(lines, input, *encoder, chunks[i]);
+      EncodeChunk(batch.items, input, *encoder, chunks[i]);
       pool.GiveBack(std::move(encoder));
     });
     for (const Chunk& chunk : chunks) {
@@ -189,6 +126,24 @@ absl::StatusOr<EncodeTotals> EncodeJsonLines(const Tokenizer& tokenizer, const s
   }
   RETURN_IF_ERROR(ids_file.Close());
   RETURN_IF_ERROR(offsets_file.Close());
+  return totals;
+}
+
+}  // namespace
+
+absl::StatusOr<EncodeTotals> EncodeJsonLines(const Tokenizer& tokenizer, const std::string& input,
+                                             const std::string& output_dir, int threads) {
+  if (IsDirectory(input))
+    return absl::InvalidArgumentError(absl::StrCat(input, ": a folder, not a file\n  fix: one file of JSON lines"));
+  RETURN_IF_ERROR(FileSize(input).status());
+  RETURN_IF_ERROR(CreateDirectories(output_dir));
+  const std::string ids_path = JoinPath(output_dir, "ids.u32"), offsets_path = JoinPath(output_dir, "offs.u64");
+  ASSIGN_OR_RETURN(FileWriter ids_file, FileWriter::Create(ids_path));
+  ASSIGN_OR_RETURN(FileWriter offsets_file, FileWriter::Create(offsets_path));
+  absl::StatusOr<EncodeTotals> totals = EncodeTo(ids_file, offsets_file, tokenizer, input, threads);
+  if (!totals.ok()) {
+    for (const std::string& path : {ids_path, offsets_path}) (void)RemoveTree(path);
+  }
   return totals;
 }
 

@@ -22,8 +22,9 @@ struct EncodeTotals {
 //   ids.u32   the ids of all documents one after the other, 4 bytes each, little-endian
 //   offs.u64  where each document's ids begin, and one more where the last one's end; counted in ids, 8 bytes each
 //
-// Both are the same for any number of threads. Memory: some 16 MiB and as much again for the ids, or the longest line.
-// InvalidArgument, with file and line, for a line that is no JSON object with a text `text`.
+// Both are the same for any number of threads; neither is there after an error. Memory: some 8 MiB and as much again
+// for the ids, or the longest line. InvalidArgument, with file and line, for a line that is no JSON object with a text
+// `text` or is longer than 512 MiB.
 absl::StatusOr<EncodeTotals> EncodeJsonLines(const Tokenizer& tokenizer, const std::string& input,
                                              const std::string& output_dir, int threads);
 

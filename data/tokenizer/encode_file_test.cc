@@ -25,7 +25,7 @@ TEST(EncodeJsonLinesTest, WritesIdsAndOffsets) {
   const Tokenizer tokenizer = Small();
   const std::string folder = *MakeTempDirectory("encode");
   ASSERT_TRUE(WriteFile(folder + "/in.jsonl",
-                        "{\"id\": [1, {\"text\": 2}], \"text\": \"hell<eos>\"}\r\n"
+                        "\xEF\xBB\xBF{\"id\": [1, {\"text\": 2}], \"text\": \"hell<eos>\"}\r\n"
                         "\n  \n"
                         "{\"text\": \"\"}\n"
                         "{\"text\": \"h\\u00e9\\n\", \"text2\": 1}")
@@ -78,7 +78,9 @@ TEST(EncodeJsonLinesTest, NamesTheBadLine) {
     const absl::Status status = EncodeJsonLines(tokenizer, folder + "/in.jsonl", folder + "/out", 2).status();
     EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
     EXPECT_EQ(status.message().find(folder + "/in.jsonl:3: " + message), 0) << status;
+    EXPECT_TRUE(ListFiles(folder + "/out")->empty());
   }
+  EXPECT_EQ(EncodeJsonLines(tokenizer, folder, folder + "/out", 2).status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(EncodeJsonLines(tokenizer, folder + "/none", folder + "/out", 2).status().code(),
             absl::StatusCode::kNotFound);
 }

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <random>
 
+#include "base/utf8.h"
 #include "data/tokenizer/utf8.h"
 
 namespace millrace::data {

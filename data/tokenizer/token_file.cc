@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <bit>
@@ -134,6 +135,10 @@ absl::StatusOr<TokenFile> TokenFile::Open(const std::string& folder) {
 
 absl::Span<const uint32_t> TokenFile::ids() const {
   return {reinterpret_cast<const uint32_t*>(ids_.data().data()), static_cast<size_t>(info_.ids)};
+}
+
+void TokenFile::ReleaseIds() const {
+  if (info_.ids > 0) ::madvise(const_cast<char*>(ids_.data().data()), ids_.data().size(), MADV_DONTNEED);
 }
 
 TokenDocument TokenFile::document(int64_t index) const {

@@ -64,6 +64,9 @@ class TokenFile {
   TokenDocument document(int64_t index) const;
   // ids.u32 as a whole.
   absl::Span<const uint32_t> ids() const;
+  // Takes the ids that were read out of this process's memory; whoever asks for them again reads them from the file
+  // again. What reads all of a file now and then calls this, else the whole file counts as its memory.
+  void ReleaseIds() const;
 
  private:
   MappedFile ids_;

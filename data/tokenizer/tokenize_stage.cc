@@ -8,6 +8,7 @@
 #include "base/sha256.h"
 #include "base/status_macros.h"
 #include "data/corpus/document.h"
+#include "data/corpus/document_pass.h"
 #include "data/tokenizer/encoder_pool.h"
 #include "data/tokenizer/token_file.h"
 #include "data/tokenizer/tokenizer.h"
@@ -32,23 +33,21 @@ absl::Status TokenizeStage(Stage& stage, const Tokenize& parameters) {
                                                  .vocab_size = tokenizer.vocab_size(),
                                                  .eos_id = tokenizer.eos_id()}));
   EncoderPool pool(tokenizer);
-  RETURN_IF_ERROR(MapDocuments<Encoded>(
-      reader, stage.threads(),
-      [&](Document& document, const auto&, Encoded& encoded) {
+  RETURN_IF_ERROR(RunPass<Encoded>(
+      stage, reader, {},
+      [&](Document& document, const DocumentPlace&, Encoded& encoded) {
         std::unique_ptr<Encoder> encoder = pool.Take();
         const absl::Span<const uint32_t> ids = encoder->Encode(document.text, SpecialTokens::kAsText);
         encoded.ids.assign(ids.begin(), ids.end());
         encoded.text_sha256 = Sha256Of(document.text);
         pool.GiveBack(std::move(encoder));
       },
-      [&](const Document& document, const Encoded& encoded) {
-        if (Stage::Interrupted()) return absl::CancelledError("interrupted");
+      [&](Document& document, Encoded& encoded) {
         writer.Append({.ids = encoded.ids,
                        .source = static_cast<uint32_t>(document.source),
                        .held_out = document.held_out,
                        .text_bytes = document.text.size(),
                        .text_sha256 = encoded.text_sha256});
-        stage.ReportProgress(writer.info().text_bytes, reader.text_bytes(), "bytes");
         return absl::OkStatus();
       }));
   RETURN_IF_ERROR(writer.Close());

@@ -5,8 +5,8 @@
 #include <random>
 
 #include "base/file.h"
+#include "base/utf8.h"
 #include "data/tokenizer/tokenizer_test_json.h"
-#include "data/tokenizer/utf8.h"
 
 namespace millrace::data {
 namespace {

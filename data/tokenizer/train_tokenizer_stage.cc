@@ -1,7 +1,7 @@
 #include "data/tokenizer/train_tokenizer_stage.h"
 
+#include <algorithm>
 #include <optional>
-#include <queue>
 #include <string>
 #include <utility>
 #include <vector>
@@ -12,6 +12,8 @@
 #include "base/sha256.h"
 #include "base/status_macros.h"
 #include "data/corpus/document.h"
+#include "data/corpus/document_pass.h"
+#include "data/corpus/hash_sample.h"
 #include "data/tokenizer/bpe_trainer.h"
 #include "data/tokenizer/pre_tokenizer.h"
 #include "data/tokenizer/trained_tokenizer.h"
@@ -34,33 +36,19 @@ std::vector<SplitStep> StepsOf(::millrace::PreTokenizer pre_tokenizer) {
   return DeepSeekLlmSteps();
 }
 
-absl::Status CheckNotInterrupted() {
-  return Stage::Interrupted() ? absl::CancelledError("interrupted") : absl::OkStatus();
-}
-
-// The largest content hash of the sample: documents in the order of their hash until there are `sample_bytes`.
-absl::StatusOr<Sha256Bytes> SampleLimit(Stage& stage, DocumentReader& reader, int64_t sample_bytes) {
-  std::priority_queue<std::pair<Sha256Bytes, int64_t>> sample;  // the largest hash first
-  int64_t bytes = 0;
-  int64_t read_bytes = 0;
-  RETURN_IF_ERROR(MapDocuments<Sha256Bytes>(
-      reader, stage.threads(),
-      [](Document& document, const auto&, Sha256Bytes& hash) { hash = Sha256Of(document.text); },
-      [&](const Document& document, const Sha256Bytes& hash) {
-        read_bytes += document.text.size();
-        stage.ReportProgress(read_bytes, 2 * reader.text_bytes(), "bytes", "sampling");
-        if (document.held_out) return CheckNotInterrupted();
-        sample.emplace(hash, document.text.size());
-        bytes += document.text.size();
-        while (!sample.empty() && bytes - sample.top().second >= sample_bytes) {
-          bytes -= sample.top().second;
-          sample.pop();
-        }
-        return CheckNotInterrupted();
+// The documents of the sample, by ordinal: those with the smallest SHA-256 of their text, `sample_bytes` of them.
+absl::StatusOr<std::vector<int64_t>> SampleOf(Stage& stage, DocumentReader& reader, int64_t sample_bytes) {
+  HashSample<Sha256Bytes> sample(sample_bytes);
+  int64_t ordinal = 0;
+  RETURN_IF_ERROR(RunPass<Sha256Bytes>(
+      stage, reader, {0, 2, "sampling"},
+      [](Document& document, const DocumentPlace&, Sha256Bytes& hash) { hash = Sha256Of(document.text); },
+      [&](Document& document, Sha256Bytes& hash) {
+        if (!document.held_out) sample.Add(hash, ordinal, document.text.size());
+        ++ordinal;
+        return absl::OkStatus();
       }));
-  reader.Rewind();
-  if (sample.empty()) return Sha256Bytes{};
-  return sample.top().first;
+  return sample.Take();
 }
 
 struct Corpus {
@@ -71,29 +59,28 @@ struct Corpus {
 
 absl::StatusOr<Corpus> ReadCorpus(Stage& stage, const TrainTokenizer& parameters, const std::vector<SplitStep>& steps) {
   ASSIGN_OR_RETURN(DocumentReader reader, DocumentReader::Open(stage.InputPaths("from")));
-  const int passes = parameters.has_sample() ? 2 : 1;
-  std::optional<Sha256Bytes> limit;
+  DocumentPass pass = {0, 1, "counting"};
+  std::optional<std::vector<int64_t>> sample;
   if (parameters.has_sample()) {
     absl::StatusOr<int64_t> sample_bytes = ParseBytes(parameters.sample());
     if (!sample_bytes.ok()) return Annotate(sample_bytes.status(), "sample");
-    ASSIGN_OR_RETURN(limit, SampleLimit(stage, reader, *sample_bytes));
+    ASSIGN_OR_RETURN(sample, SampleOf(stage, reader, *sample_bytes));
+    pass = {1, 2, "counting"};
   }
   ASSIGN_OR_RETURN(const PreTokenizer pre_tokenizer, PreTokenizer::Create(steps));
   WordCounter counter(pre_tokenizer);
   Corpus corpus;
-  int64_t read_bytes = (passes - 1) * reader.text_bytes();
-  RETURN_IF_ERROR(MapDocuments<uint8_t>(
-      reader, stage.threads(),
-      [&](Document& document, const auto&, uint8_t& used) {
-        used = !document.held_out && (!limit.has_value() || Sha256Of(document.text) <= *limit);
+  RETURN_IF_ERROR(RunPass<bool>(
+      stage, reader, pass,
+      [&](Document& document, const DocumentPlace& place, bool& used) {
+        used = !document.held_out &&
+               (!sample.has_value() || std::binary_search(sample->begin(), sample->end(), place.ordinal));
         if (used) counter.Add(document.text);
       },
-      [&](const Document& document, const uint8_t& used) {
-        read_bytes += document.text.size();
-        stage.ReportProgress(read_bytes, passes * reader.text_bytes(), "bytes", "counting");
+      [&](Document& document, bool& used) {
         corpus.documents += used;
         corpus.bytes += used ? document.text.size() : 0;
-        return CheckNotInterrupted();
+        return absl::OkStatus();
       }));
   ASSIGN_OR_RETURN(corpus.words, counter.Take());
   return corpus;

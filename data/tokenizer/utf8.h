@@ -1,4 +1,4 @@
-// UTF-8: checking it, mending it, stepping through it.
+// UTF-8: checking it, mending it, stepping through it. (Writing it: base/utf8.h.)
 #ifndef MILLRACE_DATA_TOKENIZER_UTF8_H_
 #define MILLRACE_DATA_TOKENIZER_UTF8_H_
 
@@ -15,8 +15,6 @@ bool IsValidUtf8(absl::string_view text);
 // `text` with each maximal ill-formed subpart replaced by U+FFFD, as the Encoding Standard (whatwg.org) and Python's
 // decode("utf-8", "replace") do.
 std::string ReplaceInvalidUtf8(absl::string_view text);
-
-void AppendUtf8(uint32_t code_point, std::string& out);
 
 // Bytes of the character that begins with `first`, in valid UTF-8.
 inline int Utf8Length(uint8_t first) { return first < 0x80 ? 1 : first < 0xE0 ? 2 : first < 0xF0 ? 3 : 4; }
