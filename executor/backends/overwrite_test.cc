@@ -18,10 +18,20 @@ TEST(OverwriteTest, NeverThroughALink) {
   ASSERT_TRUE(WriteFile(other, "other").ok());
   for (const char* what : {"symbolic", "hard", "fifo", "folder"}) {
     ASSERT_TRUE(RemoveTree(file).ok());
-    if (*what == 's') ASSERT_EQ(::symlink("other", file.c_str()), 0);
-    if (*what == 'h') ASSERT_EQ(::link(other.c_str(), file.c_str()), 0);
-    if (*what == 'f' && what[1] == 'i') ASSERT_EQ(::mkfifo(file.c_str(), 0666), 0);
-    if (*what == 'f' && what[1] == 'o') ASSERT_TRUE(CreateDirectories(file + "/x").ok());
+    switch (what[1]) {
+      case 'y':
+        ASSERT_EQ(::symlink("other", file.c_str()), 0);
+        break;
+      case 'a':
+        ASSERT_EQ(::link(other.c_str(), file.c_str()), 0);
+        break;
+      case 'i':
+        ASSERT_EQ(::mkfifo(file.c_str(), 0666), 0);
+        break;
+      case 'o':
+        ASSERT_TRUE(CreateDirectories(file + "/x").ok());
+        break;
+    }
     ASSERT_TRUE(OverwriteFile(file, "new").ok()) << what;
     EXPECT_EQ(*ReadFile(file), "new") << what;
     EXPECT_EQ(*ReadFile(other), "other") << what;

@@ -87,7 +87,7 @@ TEST_F(Seeded, GemmAllLayoutsAndStrides) {
 }
 
 TEST_F(Seeded, RmsNormAgainstAutograd) {
-  for (const auto [rows, hidden] : {std::pair<int64_t, int64_t>{1, 16}, {3, 8}, {130, 96}, {200, 128}, {5, 131}}) {
+  for (const auto& [rows, hidden] : {std::pair<int64_t, int64_t>{1, 16}, {3, 8}, {130, 96}, {200, 128}, {5, 131}}) {
     for (const bool with_residual : {false, true}) {
       const at::Tensor x = Random({rows, hidden}), w = Random({hidden}), dy = Random({rows, hidden});
       const at::Tensor residual = Random({rows, hidden});
@@ -127,7 +127,7 @@ TEST_F(Seeded, SwigluAgainstAutograd) {
 }
 
 TEST_F(Seeded, CrossEntropyAgainstAutograd) {
-  for (const auto [rows, vocabulary] : {std::pair<int64_t, int64_t>{2, 2}, {5, 31}, {33, 320}, {9, 5003}}) {
+  for (const auto& [rows, vocabulary] : {std::pair<int64_t, int64_t>{2, 2}, {5, 31}, {33, 320}, {9, 5003}}) {
     const at::Tensor logits = Random({rows, vocabulary}, 4);
     at::Tensor targets = at::randint(0, vocabulary, {rows}, at::kLong);
     if (rows > 2) targets[1] = -1;

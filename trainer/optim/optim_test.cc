@@ -51,7 +51,7 @@ TEST_F(Optim, ARangeHasTheBitsOfTheWhole) {
   at::Tensor parts = start.clone();
   m.zero_();
   v.zero_();
-  for (const auto [begin, end] : {std::pair<int64_t, int64_t>{0, 1}, {1, 1003}, {1003, 5000}}) {
+  for (const auto& [begin, end] : {std::pair<int64_t, int64_t>{0, 1}, {1, 1003}, {1003, 5000}}) {
     AdamWStep(options, end - begin, gradient.data_ptr<float>() + begin, parts.data_ptr<float>() + begin,
               m.data_ptr<float>() + begin, v.data_ptr<float>() + begin);
   }

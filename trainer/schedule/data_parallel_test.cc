@@ -15,7 +15,9 @@ void ExpectGolden(const DataParallelInput& input, const std::string& name) {
   const auto schedule = CompileDataParallel(input);
   ASSERT_TRUE(schedule.ok()) << schedule.status();
   EXPECT_EQ(CheckSchedule(*schedule), absl::OkStatus());
-  if (!rewrite_folder.empty()) ASSERT_TRUE(WriteFile(rewrite_folder + "/" + name, schedule->ToString()).ok());
+  if (!rewrite_folder.empty()) {
+    ASSERT_TRUE(WriteFile(rewrite_folder + "/" + name, schedule->ToString()).ok());
+  }
   const auto golden = ReadFile((rewrite_folder.empty() ? "trainer/schedule/testdata" : rewrite_folder) + "/" + name);
   ASSERT_TRUE(golden.ok()) << golden.status();
   EXPECT_EQ(schedule->ToString(), *golden);
