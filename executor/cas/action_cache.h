@@ -3,12 +3,13 @@
 // All of it is one log (<cas>/entries.log), so that ten thousand look-ups cost milliseconds. An entry is appended after
 // the blobs it names: with kill -9 at any moment an entry is whole or absent, and so are its blobs.
 //
-// After a loss of power that order may not hold. Each record says in which boot it was written; after another boot it
-// counts once its trees have been read and checked, unless a record behind it says that everything up to there had been
-// synced. So a publish costs no fsync.
+// After a loss of power that order may not hold. So the log says of each tree in which boot its bytes were last written
+// (also those that were there before, or gone); after another boot the tree counts once it has been read and checked,
+// unless a record behind says that everything up to there had been synced. So a publish costs no fsync.
 #ifndef MILLRACE_EXECUTOR_CAS_ACTION_CACHE_H_
 #define MILLRACE_EXECUTOR_CAS_ACTION_CACHE_H_
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -18,7 +19,6 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
-#include "absl/container/flat_hash_set.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "executor/cas/cas.h"
@@ -42,8 +42,10 @@ struct FoundEntry {
 // Thread-safe; several processes may use one cache.
 class ActionCache {
  public:
-  // `boot_id`: of this machine's present boot (BootId()).
-  static absl::StatusOr<std::unique_ptr<ActionCache>> Open(Cas& cas, const std::string& boot_id);
+  // `boot_id`: of this machine's present boot (BootId()).  `stop`: once it is above 0, no more bytes are checked, and
+  // trees that would have to be do not count.
+  static absl::StatusOr<std::unique_ptr<ActionCache>> Open(Cas& cas, const std::string& boot_id,
+                                                           const std::atomic<int>* stop = nullptr);
 
   struct LookupOptions {
     bool check_bytes = true;  // false: kComplete means kKnown or better
@@ -52,8 +54,8 @@ class ActionCache {
   absl::StatusOr<FoundEntry> Lookup(const Digest& key, const LookupOptions& options);
   absl::StatusOr<FoundEntry> Lookup(const Digest& key) { return Lookup(key, LookupOptions()); }
 
-  // The first writer wins: an entry with the same outputs is kept as it is. FailedPrecondition: there is one with other
-  // outputs; the message names `stage`.
+  // Called after the outputs' bytes were written. The first writer wins: an entry with the same outputs is kept as it
+  // is, unless it cannot be read. FailedPrecondition: there is one with other outputs; the message names `stage`.
   absl::Status Put(const Digest& key, const ActionEntry& entry, absl::string_view stage);
 
   // All segments of a chain, in the order recorded.
@@ -61,7 +63,7 @@ class ActionCache {
   // As Put, for segments with the same parent, first and last whose steps use the same.
   absl::Status PutSegment(const Digest& chain_key, const SegmentEntry& segment, absl::string_view stage);
 
-  // Whether the tree's bytes are there; after another boot, checks them first.
+  // Whether the tree's bytes are there; those that another boot left unsynced are checked first.
   bool HasTree(const Digest& tree);
 
   // Writes everything of the file system to disk and notes that it is there. May take seconds.
@@ -80,29 +82,32 @@ class ActionCache {
   absl::StatusOr<std::vector<Item>> ListItems();
 
  private:
-  ActionCache(Cas& cas, const std::string& boot_id);
+  ActionCache(Cas& cas, const std::string& boot_id, const std::atomic<int>* stop);
 
-  struct Indexed {
-    int64_t offset = 0;
+  struct Written {
+    int64_t offset = 0;  // of the record that says so
     uint64_t boot = 0;
   };
   void Visit(const RecordLog::Record& record);  // under mutex_
+  void VisitTree(uint32_t type, const Digest& tree, const Written& written);
   void Forget();
   absl::Status Refresh();
-  std::string Framed(const Digest& key, absl::string_view payload) const;
+  std::string WithBoot(const Digest& tree) const;
+  void AddWritten(const OutputTree& output, RecordLog::Batch& batch) const;
+  absl::Status Append(const std::function<RecordLog::Batch()>& make);
   absl::Status ParseEntry(int64_t offset, bool with_key, ActionEntry& entry);
   absl::Status Parse(int64_t offset, google::protobuf::MessageLite& message);
 
   Cas& cas_;
   const uint64_t boot_;
+  const std::atomic<int>* const stop_;
   std::unique_ptr<RecordLog> log_;
   std::shared_mutex mutex_;
-  absl::flat_hash_map<Digest, Indexed> entries_;
-  absl::flat_hash_map<Digest, std::vector<Indexed>> segments_;
-  absl::flat_hash_set<Digest> verified_;    // trees
-  absl::flat_hash_set<Digest> unverified_;  // trees of another boot: to be read before they count
+  absl::flat_hash_map<Digest, int64_t> entries_;                // offsets
+  absl::flat_hash_map<Digest, std::vector<int64_t>> segments_;  // offsets
+  absl::flat_hash_map<Digest, Written> doubted_;  // trees last written in another boot, and not read since
   int64_t synced_until_ = 0;
-  bool needs_sync_ = false;
+  std::atomic<bool> needs_sync_ = false;
 };
 
 // /proc/sys/kernel/random/boot_id, or "" where there is none.

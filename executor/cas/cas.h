@@ -11,6 +11,7 @@
 
 #include <sys/types.h>
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -37,7 +38,6 @@ using KnownInodes = absl::flat_hash_map<std::pair<dev_t, ino_t>, Digest>;
 enum class MaterializeMode {
   kHardLink,  // the storage's own files: for programs that are known not to write to their inputs. Small blobs: copies
   kCopy,      // reflinks where the file system has them, else copies: for any program
-  kSymlink,   // symbolic links into the storage; small blobs: copies
 };
 
 struct PublishedTree {
@@ -77,10 +77,11 @@ class Cas {
   absl::StatusOr<PublishedTree> PutTree(const std::string& folder, int threads,
                                         const std::function<KnownInodes()>& known = nullptr);
   absl::StatusOr<Tree> GetTree(const Digest& digest);
-  // Whether the tree and all of its files are there.
+  // Whether the tree and all of its files are there. Drops a file that has not the size it should.
   bool HasTree(const Digest& digest);
-  // Reads and checks all of a tree's bytes. DataLoss: something did not match and has been dropped.
-  absl::Status VerifyTree(const Digest& digest, int threads);
+  // Reads and checks all of a tree's bytes. DataLoss: something did not match and has been dropped. Cancelled: `stop`
+  // went above 0.
+  absl::Status VerifyTree(const Digest& digest, int threads, const std::atomic<int>* stop = nullptr);
 
   // Makes the folder `destination` hold the tree. NotFound: a blob is gone. Files that are there are not replaced.
   absl::Status Materialize(const Tree& tree, const std::string& destination, MaterializeMode mode);

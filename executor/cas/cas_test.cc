@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <random>
 
 #include "base/file.h"
@@ -32,6 +33,10 @@ class CasTest : public testing::Test {
     EXPECT_EQ(::stat(path.c_str(), &s), 0) << path;
     return s;
   }
+  // Where a blob of its own file is.
+  std::string BlobPath(const Digest& digest) const {
+    return Path("cas/blobs/" + digest.Hex().substr(0, 2) + "/" + digest.Hex());
+  }
   std::string folder_;
   std::unique_ptr<Cas> cas_;
 };
@@ -44,18 +49,36 @@ TEST_F(CasTest, BlobsOfAnySizeComeBack) {
     EXPECT_TRUE(cas_->Has(digest));
     EXPECT_EQ(*cas_->Get(digest), content);
     EXPECT_EQ(*(*Cas::Open(Path("cas")))->Get(digest), content);
-    EXPECT_EQ(cas_->BlobPath(digest).empty(), size <= 4096);
+    EXPECT_EQ(FileExists(BlobPath(digest)), size > 4096);
   }
   EXPECT_EQ(cas_->Get(Digest::Of("none")).status().code(), absl::StatusCode::kNotFound);
 }
 
 TEST_F(CasTest, DamagedBlobsAreDropped) {
   const Digest digest = *cas_->Put(std::string(kLarge, 'x'));
-  const std::string path = cas_->BlobPath(digest);
+  const std::string path = BlobPath(digest);
   ASSERT_EQ(::chmod(path.c_str(), 0644), 0);
   ASSERT_TRUE(WriteFile(path, std::string(kLarge, 'y')).ok());
   EXPECT_EQ(cas_->Get(digest).status().code(), absl::StatusCode::kDataLoss);
   EXPECT_FALSE(cas_->Has(digest));
+}
+
+TEST_F(CasTest, AFileOfAnotherSizeIsNotThere) {
+  Write("out/x", std::string(kLarge, 'x'));
+  const PublishedTree published = *cas_->PutTree(Path("out"), 1);
+  const std::string path = BlobPath(published.tree.files[0].digest);
+  ASSERT_EQ(::chmod(path.c_str(), 0644), 0);
+  ASSERT_EQ(::truncate(path.c_str(), 0), 0);
+  EXPECT_FALSE(cas_->HasTree(published.digest));
+  EXPECT_FALSE(FileExists(path));
+}
+
+TEST_F(CasTest, CheckingStopsWhenItIsAskedTo) {
+  Write("out/x", std::string(kLarge, 'x'));
+  const PublishedTree published = *cas_->PutTree(Path("out"), 1);
+  const std::atomic<int> stop = 1;
+  EXPECT_EQ(cas_->VerifyTree(published.digest, 1, &stop).code(), absl::StatusCode::kCancelled);
+  EXPECT_TRUE(cas_->VerifyTree(published.digest, 1).ok());
 }
 
 TEST_F(CasTest, TreesRoundTripInEveryMode) {
@@ -75,10 +98,9 @@ TEST_F(CasTest, TreesRoundTripInEveryMode) {
   EXPECT_TRUE(cas_->HasTree(published.digest));
   EXPECT_TRUE(cas_->VerifyTree(published.digest, 2).ok());
 
-  const std::string blob = cas_->BlobPath(tree.files[0].digest);
+  const std::string blob = BlobPath(tree.files[0].digest);
   for (const auto& [name, mode] :
-       {std::pair("hard", MaterializeMode::kHardLink), std::pair("copy", MaterializeMode::kCopy),
-        std::pair("symbolic", MaterializeMode::kSymlink)}) {
+       {std::pair("hard", MaterializeMode::kHardLink), std::pair("copy", MaterializeMode::kCopy)}) {
     ASSERT_TRUE(cas_->Materialize(tree, Path(name), mode).ok());
     const std::string at = Path(name);
     EXPECT_EQ(*ReadFile(at + "/small"), "s");
@@ -99,7 +121,7 @@ TEST_F(CasTest, LinksToTheStorageAreRecognisedWithoutReading) {
   ASSERT_EQ(::link(Path("in/shard").c_str(), Path("out/hard").c_str()), 0);
   ASSERT_EQ(::symlink("../in/shard", Path("out/symbolic").c_str()), 0);
   // Were it read, its digest would be another one.
-  const std::string blob = cas_->BlobPath(digest);
+  const std::string blob = BlobPath(digest);
   ASSERT_EQ(::chmod(blob.c_str(), 0644), 0);
   ASSERT_TRUE(WriteFile(blob, std::string(kLarge, 'y')).ok());
   int asked = 0;
@@ -120,7 +142,7 @@ TEST_F(CasTest, AUsersFileBehindALinkIsLeftAlone) {
   ASSERT_EQ(::symlink(Path("users").c_str(), Path("out/symbolic").c_str()), 0);
   const PublishedTree published = *cas_->PutTree(Path("out"), 2);
   EXPECT_EQ(Stat(Path("users")).st_mode & 0777, 0644);
-  EXPECT_NE(Stat(Path("users")).st_ino, Stat(cas_->BlobPath(published.tree.files[0].digest)).st_ino);
+  EXPECT_NE(Stat(Path("users")).st_ino, Stat(BlobPath(published.tree.files[0].digest)).st_ino);
 }
 
 TEST_F(CasTest, RefusesWhatIsNoFile) {

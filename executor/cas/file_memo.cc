@@ -43,15 +43,18 @@ absl::StatusOr<FileStamp> FileStamp::Of(const std::string& path) {
   return From(s);
 }
 
-absl::StatusOr<HashedFile> HashFile(const std::string& path) {
+absl::StatusOr<HashedFile> HashFile(const std::string& path, const std::atomic<int>* stop) {
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (fd < 0) return ErrnoError(errno, "open", path);
   struct stat before, after;
   int error = ::fstat(fd, &before) == 0 ? 0 : errno;
   Sha256 hash;
+  bool stopped = false;
   if (error == 0 && before.st_size > 0) {
     std::vector<char> buffer(std::min<int64_t>(before.st_size + 1, 1 << 18));
     while (true) {
+      stopped = stop != nullptr && stop->load(std::memory_order_relaxed) > 0;
+      if (stopped) break;
       const ssize_t n = ::read(fd, buffer.data(), buffer.size());
       if (n < 0 && errno == EINTR) continue;
       if (n < 0) error = errno;
@@ -61,6 +64,7 @@ absl::StatusOr<HashedFile> HashFile(const std::string& path) {
   }
   if (error == 0 && ::fstat(fd, &after) != 0) error = errno;
   ::close(fd);
+  if (stopped) return absl::CancelledError("interrupted");
   if (error != 0) return ErrnoError(error, "read", path);
   const FileStamp stamp = FileStamp::From(after);
   // A hard link made meanwhile changes the change time and nothing else.
@@ -70,9 +74,9 @@ absl::StatusOr<HashedFile> HashFile(const std::string& path) {
   return HashedFile{{hash.Finish()}, stamp};
 }
 
-absl::StatusOr<std::unique_ptr<FileMemo>> FileMemo::Open(const std::string& path) {
+absl::StatusOr<std::unique_ptr<FileMemo>> FileMemo::Open(const std::string& path, const std::atomic<int>* stop) {
   ASSIGN_OR_RETURN(std::unique_ptr<RecordLog> log, RecordLog::Open(path));
-  std::unique_ptr<FileMemo> memo(new FileMemo(std::move(log)));
+  std::unique_ptr<FileMemo> memo(new FileMemo(std::move(log), stop));
   RETURN_IF_ERROR(memo->log_->Refresh([&](const RecordLog::Record& record) { memo->Visit(record); }));
   if (memo->log_->size_bytes() > kCompactBytes && memo->num_read_ > 2 * static_cast<int64_t>(memo->entries_.size())) {
     std::string live;
@@ -103,7 +107,7 @@ absl::StatusOr<HashedFile> FileMemo::DigestOf(const std::string& path) {
     const auto found = entries_.find({stamp.device, stamp.inode});
     if (found != entries_.end() && found->second.stamp == stamp) return HashedFile{found->second.digest, stamp};
   }
-  ASSIGN_OR_RETURN(const HashedFile hashed, HashFile(path));
+  ASSIGN_OR_RETURN(const HashedFile hashed, HashFile(path, stop_));
   const int64_t now = absl::GetCurrentTimeNanos();
   if (now - hashed.stamp.modified_nanos > kYoungNanos && now - hashed.stamp.changed_nanos > kYoungNanos) {
     std::lock_guard lock(mutex_);

@@ -8,6 +8,7 @@
 
 #include <sys/stat.h>
 
+#include <atomic>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -37,25 +38,27 @@ struct FileStamp {
 };
 
 // SHA-256 of a file's bytes, whose stamp is the same before and after; Aborted if it changes while it is read.
+// Cancelled: `stop` went above 0.
 struct HashedFile {
   Digest digest;
   FileStamp stamp;
 };
-absl::StatusOr<HashedFile> HashFile(const std::string& path);
+absl::StatusOr<HashedFile> HashFile(const std::string& path, const std::atomic<int>* stop = nullptr);
 
 // Thread-safe.
 class FileMemo {
  public:
-  // `path`: a record log, created if absent.
-  static absl::StatusOr<std::unique_ptr<FileMemo>> Open(const std::string& path);
+  // `path`: a record log, created if absent.  `stop`: once it is above 0, no file is read to its end.
+  static absl::StatusOr<std::unique_ptr<FileMemo>> Open(const std::string& path,
+                                                        const std::atomic<int>* stop = nullptr);
 
-  // From memory, or by reading the file.
+  // From memory, or by reading the file: errors as of HashFile().
   absl::StatusOr<HashedFile> DigestOf(const std::string& path);
   // Writes what is new to the log.
   absl::Status Flush();
 
  private:
-  explicit FileMemo(std::unique_ptr<RecordLog> log) : log_(std::move(log)) {}
+  FileMemo(std::unique_ptr<RecordLog> log, const std::atomic<int>* stop) : log_(std::move(log)), stop_(stop) {}
 
   struct Entry {
     FileStamp stamp;
@@ -64,6 +67,7 @@ class FileMemo {
   void Visit(const RecordLog::Record& record);
 
   std::unique_ptr<RecordLog> log_;
+  const std::atomic<int>* const stop_;
   std::mutex mutex_;
   absl::flat_hash_map<std::pair<int64_t, int64_t>, Entry> entries_;
   std::string unwritten_;  // entries, end to end

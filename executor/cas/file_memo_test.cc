@@ -5,6 +5,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
+
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "base/file.h"
@@ -32,6 +34,15 @@ TEST_F(FileMemoTest, SeesEveryChangeHoweverYoungTheFile) {
   }
   EXPECT_EQ(memo->DigestOf(folder_).status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(memo->DigestOf(JoinPath(folder_, "none")).status().code(), absl::StatusCode::kNotFound);
+}
+
+TEST_F(FileMemoTest, IsStopped) {
+  ASSERT_TRUE(WriteFile(file_, "aaaa").ok());
+  std::atomic<int> stop = 0;
+  auto memo = *FileMemo::Open(JoinPath(folder_, "memo"), &stop);
+  EXPECT_TRUE(memo->DigestOf(file_).ok());
+  stop = 1;
+  EXPECT_EQ(memo->DigestOf(file_).status().code(), absl::StatusCode::kCancelled);
 }
 
 TEST_F(FileMemoTest, RemembersOldFilesAcrossProcessesAndNoticesASetBackTime) {

@@ -7,7 +7,6 @@
 #include <utility>
 #include <vector>
 
-#include "absl/cleanup/cleanup.h"
 #include "base/status_macros.h"
 
 namespace millrace {
@@ -76,8 +75,6 @@ absl::flat_hash_set<const Item*> SupersededSegments(const std::vector<Item>& ite
 }  // namespace
 
 absl::StatusOr<GcReport> CollectGarbage(Cas& cas, ActionCache& cache, const GcOptions& options) {
-  RETURN_IF_ERROR(cas.LockExclusively());
-  const auto unlock = absl::MakeCleanup([&] { cas.UnlockExclusively(); });
   ASSIGN_OR_RETURN(const std::vector<Item> items, cache.ListItems());
   const absl::flat_hash_set<const Item*> superseded = SupersededSegments(items);
 

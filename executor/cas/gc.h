@@ -32,7 +32,7 @@ struct GcReport {
 
 // Blobs that no entry names go in any case, and so do states of train chains that are neither at a multiple of
 // `keep_every_steps` nor among the last `keep_last` of a run: of a way through the chain to a state nothing goes on
-// from. Unavailable: the storage is in use.
+// from. Under Cas::LockExclusively().
 absl::StatusOr<GcReport> CollectGarbage(Cas& cas, ActionCache& cache, const GcOptions& options);
 
 }  // namespace millrace

@@ -35,6 +35,12 @@ class GcTest : public testing::Test {
     EXPECT_TRUE(cache_->Put(key, entry, name).ok());
     return key;
   }
+  absl::StatusOr<GcReport> Collect(const GcOptions& options) {
+    EXPECT_TRUE(cas_->LockExclusively().ok());
+    auto report = CollectGarbage(*cas_, *cache_, options);
+    cas_->UnlockExclusively();
+    return report;
+  }
   bool IsComplete(const Digest& key) { return cache_->Lookup(key)->state == EntryState::kComplete; }
   std::string folder_;
   std::unique_ptr<Cas> cas_;
@@ -48,10 +54,10 @@ TEST_F(GcTest, TheOldestGoUntilTheBoundHolds) {
   options.last_used_unix_micros[a] = INT64_MAX;
   options.pinned.insert(b);
   options.dry_run = true;
-  EXPECT_EQ(CollectGarbage(*cas_, *cache_, options)->entries_kept, 2);
+  EXPECT_EQ(Collect(options)->entries_kept, 2);
   EXPECT_TRUE(IsComplete(d));
   options.dry_run = false;
-  const GcReport report = *CollectGarbage(*cas_, *cache_, options);
+  const GcReport report = *Collect(options);
   EXPECT_EQ(report.entries_kept, 2);
   EXPECT_EQ(report.entries_without_bytes, 2);
   EXPECT_GE(report.bytes_freed, 2 * kOutputBytes);
@@ -66,7 +72,7 @@ TEST_F(GcTest, WhatARunMadeSinceItStartedStays) {
   GcOptions options;
   options.max_bytes = 0;
   options.pinned_since_unix_micros = 0;
-  ASSERT_TRUE(CollectGarbage(*cas_, *cache_, options).ok());
+  ASSERT_TRUE(Collect(options).ok());
   EXPECT_TRUE(IsComplete(a));
 }
 
@@ -103,7 +109,7 @@ TEST_F(GcTest, UnnamedBlobsAndSupersededStatesGoInAnyCase) {
   }
   GcOptions options;
   options.max_bytes = int64_t{1} << 40;
-  ASSERT_TRUE(CollectGarbage(*cas_, *cache_, options).ok());
+  ASSERT_TRUE(Collect(options).ok());
   EXPECT_FALSE(cas_->Has(orphan));
   for (const Row& row : rows) EXPECT_EQ(cas_->HasTree(*Digest::Parse(digest_of.at(row.state))), row.stays) << row.state;
 }

@@ -7,11 +7,14 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
 #include "absl/types/optional.h"
 #include "base/diagnostic.h"
 #include "base/quantity.h"
 #include "base/status_macros.h"
+#include "executor/observe/display_width.h"
 
 namespace millrace {
 namespace {
@@ -27,44 +30,40 @@ const std::vector<Verb>& Verbs() {
   static const auto& verbs = *new std::vector<Verb>{
       {"run", "FILE", "run the pipeline: what is cached is not run again (the default)",
        "Runs the stages whose result is not in the cache, in parallel, and puts links to the results and a report "
-       "below\n"
-       "millrace-out/PIPELINE in the workspace. Exit status: 0 all is there; 1 a stage failed; 2 bad input, or "
-       "refused;\n"
-       "3 the machine failed; 4 a gate does not hold; 130 interrupted."},
+       "below millrace-out/PIPELINE in the workspace. Exit status: 0 all is there; 1 a stage failed; 2 bad input, or "
+       "refused; 3 the machine failed; 4 a gate does not hold; 130 interrupted."},
       {"check", "FILE", "check the file, every profile of it; nothing is run",
        "Reports every independent error of the file as `file:line:col: what`, `why:`, `fix:`, and what it could not "
-       "look\n"
-       "at here. Without --profile all profiles are checked. --cluster may be given several times: each profile's "
-       "models\n"
-       "must fit each of them."},
+       "look at here. Without --profile all profiles are checked. --cluster may be given several times: each profile's "
+       "models must fit each of them."},
       {"plan", "FILE", "say what is cached, what would run and why",
        "Nothing is run or written. With --cluster it also says what of a training run fits which layout on its "
-       "machines,\n"
-       "how long it takes and what bounds it. --resolved prints the file with its profile merged and flags applied."},
+       "machines, how long it takes and what bounds it. --resolved prints the file with its profile merged and flags "
+       "applied."},
       {"explain", "FILE STAGE", "say why a stage would run or is cached",
        "Compares the stage's key with that of its last run here (or of --run): each component that changed, old and "
-       "new\n"
-       "value and where it is set; for training, up to which step the recorded prefix holds."},
+       "new value and where it is set; for training, up to which step the recorded prefix holds."},
       {"status", "[FILE]", "show the last run, or --run", "Shows each stage's state, time and result."},
       {"logs", "[FILE] STAGE", "print what a stage of the last run, or of --run, wrote",
-       "Prints the log of one rank (--rank, 0). A stage that was cached has its log in the run that made it."},
+       "Prints the log of one rank (--rank, 0). A stage that was cached has its log in the run that made it, and one "
+       "that was renamed in the runs before: both are found."},
       {"show", "[FILE] ARTIFACT", "look into a result: STAGE or STAGE.OUTPUT",
        "Documents, shards decoded with document borders, a mixture, a tokenizer, a checkpoint's tensors, metrics; "
-       "other\n"
-       "files as a list. From the last run, or --run. --dropped shows examples of what a stage dropped."},
+       "other files as a list. From the last run, or --run. --dropped shows examples of what a stage dropped."},
       {"report", "[FILE]", "write the HTML report of the last run, or of --run",
-       "Writes millrace-out/PIPELINE/report.html, or --output."},
+       "Writes millrace-out/PIPELINE/report.html in the workspace, or --output."},
       {"gc", "", "make the cache smaller",
-       "Removes the bytes of the results that were not used for longest until the cache has at most --max-size, and\n"
-       "logs of runs older than --max-age. What is known of the results (digests, metrics) stays, so that keys can\n"
-       "still be computed and only what is needed is made again."},
+       "Removes the bytes of the results that were not used for longest until the cache has at most --max-size; logs "
+       "of runs older than --max-age, but for each pipeline's last; and copies of programs that no run has used for "
+       "that long. What a run that goes on needs stays. So does what is known of the results (digests, metrics): keys "
+       "can still be computed, and only what is needed is made again."},
       {"lock", "FILE", "write the lock files that the corpora name",
-       "Each `lock` that a corpus of the pipeline names gets the relative path, size and SHA-256 of its files as they\n"
+       "Each `lock` that a corpus of the pipeline names gets the relative path, size and SHA-256 of its files as they "
        "are now. Commit them: a difference is a warning from then on, and with --locked an error."},
       {"reproduce", "FILE", "run twice from empty caches and compare every digest",
        "In two new folders, with different numbers of jobs. Exit status 4 if a digest differs."},
       {"expect", "FILE", "run, and hold the results to the profile's `expect` lines",
-       "What `pipeline_test` runs. --update writes the values that were found into the file and shows the difference.\n"
+       "What `pipeline_test` runs. --update writes the values that were found into the file and shows the difference. "
        "Exit status 4 if an expectation does not hold."},
   };
   return verbs;
@@ -141,6 +140,8 @@ const std::vector<Flag>& Flags() {
        }},
       {"jobs", "N", kRuns, "processors given to stages at a time; absent: all of this machine",
        Count(&Arguments::jobs, 1)},
+      {"keep-going", "", " run ", "after a failure run all that does not need the failed stage",
+       Yes(&Arguments::keep_going)},
       {"locked", "", kRuns, "a file that does not match its lock is an error, not a warning", Yes(&Arguments::locked)},
       {"home", "DIR", "", "cache and runs; absent: millrace in the user's cache folder", Text(&Arguments::home)},
       {"out", "DIR", " run report expect ", "links to results and the report; absent: millrace-out in the workspace",
@@ -159,7 +160,7 @@ const std::vector<Flag>& Flags() {
          ASSIGN_OR_RETURN(arguments.max_size_bytes, ParseBytes(value));
          return absl::OkStatus();
        }},
-      {"max-age", "DURATION", " gc ", "remove logs of runs that are older; 30d",
+      {"max-age", "DURATION", " gc ", "remove logs and programs that are older; 30d",
        [](Arguments& arguments, const std::string& value) {
          ASSIGN_OR_RETURN(arguments.max_age_seconds, ParseDurationSeconds(value));
          return absl::OkStatus();
@@ -288,38 +289,41 @@ absl::StatusOr<Arguments> ParseArguments(const std::vector<std::string>& words) 
   return arguments;
 }
 
-std::string HelpText(absl::string_view verb_name) {
+std::string HelpText(absl::string_view verb_name, int columns, bool needs_file) {
   const Verb* verb = FindVerb(verb_name);
+  columns = std::min(columns, 100);
   std::string text;
   if (verb == nullptr) {
     text =
-        "Millrace trains language models as pipelines of cached stages.\n\n"
-        "  millrace [VERB] FILE [FLAGS]\n\n"
-        "FILE is a pipeline as Protobuf text (pipelines/schema has the vocabulary), or the name of one in "
-        "pipelines/.\n\n"
-        "Verbs:\n";
+        absl::StrCat("Millrace trains language models as pipelines of cached stages.\n\n  millrace [VERB] ",
+                     needs_file ? "FILE " : "", "[FLAGS]\n\n",
+                     needs_file ? "FILE is a pipeline as Protobuf text (pipelines/schema has the vocabulary), or the "
+                                  "name of one in pipelines/.\n\n"
+                                : "",
+                     "Verbs:\n");
     for (const Verb& one : Verbs()) {
-      absl::StrAppend(&text, "  ", one.name, std::string(11 - std::string(one.name).size(), ' '), one.summary, "\n");
+      absl::StrAppend(&text, WrapText(absl::StrCat("  ", PadRight(one.name, 11), one.summary), columns, 11), "\n");
     }
     absl::StrAppend(&text, "\nFlags (`millrace VERB --help` has those of a verb):\n");
   } else {
-    text = absl::StrCat("millrace ", verb->name, verb->operands[0] == '\0' ? "" : " ", verb->operands,
-                        " [FLAGS]: ", verb->summary, ".\n\n", verb->description, "\n\nFlags:\n");
+    absl::string_view operands = verb->operands;
+    if (!needs_file && (absl::ConsumePrefix(&operands, "FILE") || absl::ConsumePrefix(&operands, "[FILE]")))
+      absl::ConsumePrefix(&operands, " ");
+    text = absl::StrCat("millrace ", verb->name, operands.empty() ? "" : " ", operands, " [FLAGS]: ", verb->summary,
+                        ".\n\n", verb->description, "\n\nFlags:\n");
   }
+  text = WrapText(text, columns, 0);
+  constexpr int kFlagColumns = 26;
   for (const Flag& flag : Flags()) {
     if (flag.help == nullptr || (verb != nullptr && !Takes(flag, verb->name))) continue;
-    const std::string left = absl::StrCat("--", flag.name, flag.value[0] == '\0' ? "" : "=", flag.value);
-    absl::StrAppend(&text, "  ", left, std::string(left.size() < 24 ? 24 - left.size() : 1, ' '));
-    // Wrapped at 100 columns.
-    std::string line;
-    for (absl::string_view word : absl::StrSplit(flag.help, ' ')) {
-      if (!line.empty() && line.size() + 1 + word.size() > 74) {
-        absl::StrAppend(&text, line, "\n", std::string(26, ' '));
-        line.clear();
-      }
-      absl::StrAppend(&line, line.empty() ? "" : " ", word);
-    }
-    absl::StrAppend(&text, line, "\n");
+    const std::string left = absl::StrCat("  --", flag.name, flag.value[0] == '\0' ? "" : "=", flag.value);
+    // Beside the flag where there is room for both, else below it.
+    const bool beside = columns >= 2 * kFlagColumns + 10;
+    absl::StrAppend(&text, beside ? PadRight(left, kFlagColumns - 1) : left, beside ? " " : "\n");
+    const int indent = beside ? kFlagColumns : 6;
+    const std::string help = WrapText(flag.help, columns - indent, 0);
+    absl::StrAppend(&text, beside ? "" : std::string(indent, ' '),
+                    absl::StrReplaceAll(help, {{"\n", "\n" + std::string(indent, ' ')}}), "\n");
   }
   return text;
 }

@@ -28,6 +28,7 @@ struct Arguments {
   std::set<std::string> force;
   std::vector<std::pair<std::string, std::string>> data_root;
   int jobs = 0;
+  bool keep_going = false;
   bool locked = false;
   std::string home, out;
   bool json = false;
@@ -47,8 +48,9 @@ struct Arguments {
 // `words` without the program's name. InvalidArgument: what is wrong, with a suggestion.
 absl::StatusOr<Arguments> ParseArguments(const std::vector<std::string>& words);
 
-// `--help`, of the program or of a verb. `verb` is one of VerbNames() or "".
-std::string HelpText(absl::string_view verb);
+// `--help`, of the program or of a verb, for a screen of so many columns. `verb` is one of VerbNames() or "".
+// `needs_file`: FILE is to be given; false: a pipeline target names it.
+std::string HelpText(absl::string_view verb, int columns = 100, bool needs_file = true);
 std::vector<std::string> VerbNames();
 
 }  // namespace millrace

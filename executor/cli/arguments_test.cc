@@ -69,8 +69,13 @@ TEST(ArgumentsTest, HelpForEachVerb) {
     EXPECT_TRUE(absl::StrContains(all, "\n  " + verb)) << verb;
     const std::string help = HelpText(verb);
     EXPECT_TRUE(absl::StartsWith(help, "millrace " + verb)) << help;
-    for (absl::string_view line : absl::StrSplit(help, '\n')) EXPECT_LE(line.size(), 120) << line;
+    for (const int columns : {100, 80, 40}) {
+      for (absl::string_view line : absl::StrSplit(HelpText(verb, columns), '\n'))
+        EXPECT_LE(line.size(), columns) << line;
+    }
   }
+  EXPECT_TRUE(absl::StartsWith(HelpText("run", 100, false), "millrace run [FLAGS]: "));
+  EXPECT_TRUE(absl::StartsWith(HelpText("explain", 100, false), "millrace explain STAGE [FLAGS]: "));
   EXPECT_TRUE(absl::StrContains(HelpText("logs"), "--follow"));
   EXPECT_FALSE(absl::StrContains(HelpText("plan"), "--follow"));
   EXPECT_FALSE(absl::StrContains(all, "--runfiles")) << "the launcher's flags are not for people";

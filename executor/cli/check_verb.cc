@@ -21,7 +21,6 @@ int CheckVerb(CommandContext& context) {
   LoadOptions options;
   options.file = context.paths.file_shown;
   options.set = context.arguments.set;
-  options.only = context.arguments.only;
   options.workspace = context.paths.workspace;
   for (const auto& [name, folder] : context.arguments.data_root)
     options.data_root[name] = context.paths.Resolve(folder);
@@ -71,10 +70,10 @@ int CheckVerb(CommandContext& context) {
     PrintJson(json);
     return kExitOk;
   }
-  Print(summary);
+  PrintWrapped(context, summary);
   if (!unchecked.empty()) {
     Print("not looked at here:\n");
-    for (const std::string& line : unchecked) Print(absl::StrCat("  ", line, "\n"));
+    for (const std::string& line : unchecked) PrintWrapped(context, absl::StrCat("  ", line, "\n"), 2);
   }
   return kExitOk;
 }

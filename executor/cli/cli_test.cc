@@ -78,13 +78,16 @@ class CliTest : public ::testing::Test {
 };
 
 #define EXPECT_HAS(text, part) EXPECT_TRUE(absl::StrContains(text, part)) << text
+#define ASSERT_HAS(text, part) ASSERT_TRUE(absl::StrContains(text, part)) << text
 
 TEST_F(CliTest, RunsThenHasNothingToDo) {
   const Ran first = Run("words.textproto");
   EXPECT_EQ(first.exit_status, 0) << first.err;
   EXPECT_HAS(first.out, "2 stages ran, 0 cached, ");
   EXPECT_HAS(first.out, "report: millrace-out/words/report.html");
-  EXPECT_HAS(first.err, "words, profile small (the file's default): 2 stages\n");
+  EXPECT_HAS(first.out, "\nNext: ");
+  EXPECT_HAS(first.out, " explain words.textproto count --home=home   (with --set PATH=VALUE");
+  EXPECT_HAS(first.err, "words, profile small (the file's default): 2 stages\nIts other profiles: wrong, broken (");
   EXPECT_HAS(first.err, "done    count");
   EXPECT_EQ(Content("millrace-out/words/count/n.txt"), "3\n");
   EXPECT_HAS(Content("millrace-out/words/report.html"), "<h1>words</h1>");
@@ -93,6 +96,10 @@ TEST_F(CliTest, RunsThenHasNothingToDo) {
   EXPECT_EQ(second.exit_status, 0);
   EXPECT_HAS(second.out, "words, profile small (the file's default): 2 of 2 cached, nothing to do (");
   EXPECT_EQ(second.err, "") << "nothing ran, nothing is said";
+
+  const Ran again = Run("run words.textproto --force=text --force=count");
+  EXPECT_HAS(again.err, "words, profile small (the file's default): 2 stages. About 1 s.\n")
+      << "as long as the last time";
 
   const Ran json = Run("run words.textproto --format=json");
   const auto parsed = nlohmann::json::parse(json.out);
@@ -139,8 +146,47 @@ TEST_F(CliTest, PastRunsCanBeLookedInto) {
   EXPECT_EQ(nlohmann::json::parse(Run("status --format=json").out)["stages"].size(), 2);
   EXPECT_EQ(Run("status --run=nothing").exit_status, 2);
   EXPECT_HAS(Run("gc --dry-run").out, "would be freed");
-  ASSERT_EQ(Run("gc --max-size=0").exit_status, 0);
+  const Ran collected = Run("gc --max-size=0 --max-age=0s --format=json");
+  EXPECT_EQ(collected.exit_status, 0);
+  EXPECT_EQ(nlohmann::json::parse(collected.out)["runs_removed"], 0);  // the pipeline's last one
   EXPECT_EQ(Run("words.textproto").exit_status, 0);
+}
+
+TEST_F(CliTest, ALogIsFoundByTheNameThatTheStageHadOrHas) {
+  ASSERT_EQ(Run("words.textproto").exit_status, 0);
+  ASSERT_TRUE(WriteFile(folder_ + "/words.textproto",
+                        absl::StrReplaceAll(kPipeline, {{"name: \"count\"", "name: \"number\""},
+                                                        {"stage: \"count\"", "stage: \"number\""}}))
+                  .ok());
+  ASSERT_HAS(Run("words.textproto").out, "2 of 2 cached, nothing to do");
+  const Ran now = Run("logs number");
+  EXPECT_EQ(now.out, "counting\n");
+  EXPECT_HAS(now.err, "where it was called \"count\"");
+  const Ran before = Run("logs words.textproto count");
+  EXPECT_EQ(before.exit_status, 0);
+  EXPECT_EQ(before.out, "counting\n");
+  EXPECT_HAS(before.err, "has no stage \"count\" (it is \"number\" there); this is from run ");
+  EXPECT_HAS(Run("show count").out, "  | 3\n");
+  EXPECT_HAS(Run("logs cuont").err, "has no stage \"cuont\"\n  fix: ");
+  EXPECT_HAS(Run("logs text").err, "\"text\" wrote nothing to its log");
+  EXPECT_HAS(Run("logs number --rank=3").err, "why: it has 1 process, counted from 0");
+}
+
+TEST_F(CliTest, FollowingAKilledRunEnds) {
+  const std::string slow = R"(name: "slow"
+stage { name: "wait" custom { command { argument: "sh" argument: "-c" argument: "echo waiting; touch HERE/begun; sleep 100" } } }
+)";
+  ASSERT_TRUE(WriteFile(folder_ + "/slow.textproto", absl::StrReplaceAll(slow, {{"HERE", folder_}})).ok());
+  const std::string script = absl::StrCat("cd ", folder_, "; env -u BUILD_WORKSPACE_DIRECTORY ", program_,
+                                          " run slow.textproto --home=home > /dev/null 2>&1 & run=$!; while ! test -e ",
+                                          folder_, "/begun; do sleep 0.05; done; sleep 0.6; ", program_,
+                                          " status --home=", folder_, "/home > ", folder_, "/going.txt; kill -9 $run");
+  ASSERT_EQ(std::system(script.c_str()), 0);
+  EXPECT_HAS(Content("going.txt"), "goes on");
+  const Ran followed = Run("logs wait --follow");
+  EXPECT_EQ(followed.out, "waiting\n");
+  EXPECT_HAS(followed.err, "was killed before \"wait\" had ended");
+  EXPECT_HAS(Run("status").out, "was killed");
 }
 
 TEST_F(CliTest, AFailureShowsItsLogAndHowToRunItAgain) {
@@ -153,6 +199,19 @@ TEST_F(CliTest, AFailureShowsItsLogAndHowToRunItAgain) {
   EXPECT_HAS(failed.out, "1 failed");
   EXPECT_HAS(Content("millrace-out/words/report.html"), "What failed");
   EXPECT_EQ(Run("words.textproto --profile=broken --progress=quiet").exit_status, 1);
+}
+
+TEST_F(CliTest, IsInterruptedWhileItReadsInputs) {
+  ASSERT_TRUE(WriteFile(folder_ + "/huge.textproto", R"(name: "huge"
+stage { name: "a" custom { input { name: "huge" file: "huge" } command { argument: "true" } } }
+)")
+                  .ok());
+  // It would be read for minutes.
+  ASSERT_TRUE(WriteFile(folder_ + "/huge", "").ok());
+  ASSERT_EQ(::truncate((folder_ + "/huge").c_str(), int64_t{1} << 40), 0);
+  program_ = "timeout --preserve-status --signal=INT 1 " + program_;
+  const Ran ran = Run("huge.textproto");
+  EXPECT_EQ(ran.exit_status, 130) << ran.err;
 }
 
 TEST_F(CliTest, Expectations) {

@@ -1,5 +1,7 @@
 #include "executor/cli/command.h"
 
+#include <unistd.h>
+
 #include <cstdio>
 #include <cstdlib>
 #include <ctime>
@@ -12,7 +14,11 @@
 #include "base/file.h"
 #include "base/quantity.h"
 #include "base/status_macros.h"
+#include "executor/engine/home.h"
+#include "executor/engine/machine.h"
 #include "executor/graph/load.h"
+#include "executor/observe/display_width.h"
+#include "executor/observe/terminal.h"
 #include "pipelines/schema/train.pb.h"
 #include "trainer/arch/model_config.h"
 #include "trainer/arch/model_size.h"
@@ -61,6 +67,10 @@ std::string LabelOf(const CommandContext& context) {
 
 void Print(absl::string_view text) { std::fwrite(text.data(), 1, text.size(), stdout); }
 
+void PrintWrapped(const CommandContext& context, absl::string_view text, int hanging) {
+  Print(WrapText(text, context.columns, hanging));
+}
+
 void PrintJson(const Json& json) {
   Print(json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
   Print("\n");
@@ -68,7 +78,12 @@ void PrintJson(const Json& json) {
 
 int ReportMachineError(const absl::Status& status) {
   std::fflush(stdout);
-  std::fprintf(stderr, "millrace: %s\n", std::string(status.message()).c_str());
+  std::string text = absl::StrCat("millrace: ", status.message());
+  if (absl::StrContains(text, "No space left on device") && !absl::StrContains(text, "fix: "))
+    absl::StrAppend(&text,
+                    "\n  fix: free some disk space, or `millrace gc`; --home=DIR and --out=DIR name other places");
+  text = WrapText(text, ::isatty(STDERR_FILENO) != 0 ? TerminalSizeOf(STDERR_FILENO).columns : 0, 5);
+  std::fprintf(stderr, "%s\n", text.c_str());
   return kExitMachine;
 }
 
@@ -81,6 +96,8 @@ int ReportError(const absl::Status& status) {
     case absl::StatusCode::kOutOfRange:
     case absl::StatusCode::kUnimplemented:
       return kExitBadInput;
+    case absl::StatusCode::kCancelled:
+      return kExitInterrupted;
     default:
       return kExitMachine;
   }
@@ -110,6 +127,7 @@ void PrintDiagnostics(const CommandContext& context, const Diagnostics& diagnost
                     "; nothing was run or written.\n");
   }
   std::fflush(stdout);
+  text = WrapText(text, ::isatty(STDERR_FILENO) != 0 ? TerminalSizeOf(STDERR_FILENO).columns : 0, 5);
   std::fwrite(text.data(), 1, text.size(), stderr);
 }
 
@@ -193,12 +211,19 @@ absl::StatusOr<ResolvedPipeline> Load(const CommandContext& context) {
   return Load(context, clusters.empty() ? absl::optional<Cluster>() : clusters[0]);
 }
 
+int JobsOf(const CommandContext& context) {
+  return context.arguments.jobs > 0 ? context.arguments.jobs : NumProcessors();
+}
+
+bool HasTools(const std::string& home) { return !FolderNames(JoinPath(home, "tools")).empty(); }
+
 EngineOptions EngineOptionsOf(const CommandContext& context) {
   EngineOptions options;
   options.home = context.paths.home;
   options.jobs = context.arguments.jobs;
   options.force = context.arguments.force;
   options.locked = context.arguments.locked;
+  options.keep_going = context.arguments.keep_going;
   options.arguments = context.arguments.flags;
   return options;
 }

@@ -19,14 +19,13 @@
 
 namespace millrace {
 
-inline constexpr char kVersion[] = "0.1.0";
-
 // Exit statuses (ARCHITECTURE.md).
 inline constexpr int kExitOk = 0;
 inline constexpr int kExitStageFailed = 1;
 inline constexpr int kExitBadInput = 2;
 inline constexpr int kExitMachine = 3;
 inline constexpr int kExitGate = 4;
+inline constexpr int kExitInterrupted = 130;
 
 using Json = nlohmann::ordered_json;
 
@@ -36,13 +35,17 @@ struct CommandContext {
   absl::optional<ToolManifest> manifest;
   std::string program;  // argv[0]
   bool color = false;   // of stdout
+  int columns = 0;      // of stdout, where it is a terminal; else 0: lines are not broken
   double started = 0;   // seconds of a steady clock when the program began
 };
 
 // To stdout.
 void Print(absl::string_view text);
+// The same, with lines broken at the terminal's width; what follows is indented by `hanging` columns more.
+void PrintWrapped(const CommandContext& context, absl::string_view text, int hanging = 4);
 void PrintJson(const Json& json);
-// Prints an error to stderr, and returns the exit status that goes with it: 2 where the user acts, else 3.
+// Prints an error to stderr, and returns the exit status that goes with it: 2 where the user acts, 130 if it was the
+// user who interrupted, else 3.
 int ReportError(const absl::Status& status);
 // The same for an error of the machine: 3 whatever its code.
 int ReportMachineError(const absl::Status& status);
@@ -62,6 +65,11 @@ absl::StatusOr<ResolvedPipeline> Load(const CommandContext& context);
 Json ErrorsOf(const Diagnostics& diagnostics);
 // Prints the diagnostics; "2 errors; nothing was run or written." follows errors.
 void PrintDiagnostics(const CommandContext& context, const Diagnostics& diagnostics);
+
+// Processors given to stages: --jobs, else all of this machine.
+int JobsOf(const CommandContext& context);
+// Whether programs have been copied into the home: the first run does that.
+bool HasTools(const std::string& home);
 
 EngineOptions EngineOptionsOf(const CommandContext& context);
 // The manifest, or an empty one.

@@ -8,6 +8,7 @@
 #include "absl/strings/strip.h"
 #include "base/quantity.h"
 #include "executor/cli/command.h"
+#include "executor/cli/estimate.h"
 #include "executor/cli/past_runs.h"
 #include "executor/graph/action_key.h"
 #include "executor/observe/display_width.h"
@@ -114,8 +115,9 @@ std::string TextOf(const CommandContext& context, const ResolvedPipeline& pipeli
                     "\n");
   }
   if (!e.before) {
-    absl::StrAppend(&text,
-                    plan.status == StagePlan::Status::kCached ? "" : "  compared  with nothing: it never ran here\n");
+    absl::StrAppend(&text, plan.status == StagePlan::Status::kCached
+                               ? ""
+                               : "  compared  with nothing: there is no earlier result of it here\n");
   } else {
     absl::StrAppend(&text, "  same      ", e.same, e.same == 1 ? " component" : " components",
                     all ? "" : " (--all lists them)", "; compared with ", e.before_from, "\n");
@@ -131,7 +133,7 @@ std::string TextOf(const CommandContext& context, const ResolvedPipeline& pipeli
   }
   if (plan.status != StagePlan::Status::kCached && plan.expected_seconds > 0) {
     const double left = plan.total_steps > 0 ? 1 - static_cast<double>(plan.resume_step) / plan.total_steps : 1.0;
-    absl::StrAppend(&text, "  cost      about ", FormatSeconds(plan.expected_seconds * left), "\n");
+    absl::StrAppend(&text, "  cost      about ", RoughTime(plan.expected_seconds * left), "\n");
   }
   if (plan.key) absl::StrAppend(&text, "  key       ", *plan.key, "\n");
   if (plan.status == StagePlan::Status::kCached && plan.entry) {
@@ -225,7 +227,7 @@ int ExplainVerb(CommandContext& context) {
   if (context.arguments.json) {
     PrintJson(JsonOf(e, pipeline->file));
   } else {
-    Print(TextOf(context, *pipeline, e));
+    PrintWrapped(context, TextOf(context, *pipeline, e), 10);
   }
   return kExitOk;
 }

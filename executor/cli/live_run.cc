@@ -1,14 +1,17 @@
 #include "executor/cli/live_run.h"
 
 #include <signal.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>
 #include <functional>
 #include <utility>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
@@ -17,6 +20,10 @@
 #include "base/file.h"
 #include "base/quantity.h"
 #include "base/status_macros.h"
+#include "executor/cli/estimate.h"
+#include "executor/engine/machine.h"
+#include "executor/graph/load.h"
+#include "executor/observe/display_width.h"
 #include "executor/observe/metric_text.h"
 #include "executor/observe/progress_display.h"
 #include "executor/observe/terminal.h"
@@ -76,6 +83,54 @@ std::string TakeNote() {
                     : "interrupted again: what runs is killed";
 }
 
+// What to do after a run: the verb that says before anything is spent what a change would redo, on the stage that is
+// the point of the pipeline: what trains, else the last one.
+std::string NextLine(const CommandContext& context, const ResolvedPipeline& pipeline, const RunResult& result) {
+  if (result.exit_status == 130) {
+    std::vector<std::string> only;
+    for (const std::string& stage : context.arguments.only) only.push_back(absl::StrCat("--only=", stage));
+    return absl::StrCat("Next: ", CommandText(context, "run", {}, only), "   (goes on from what is whole)\n");
+  }
+  if (result.exit_status != 0 || context.arguments.verb != "run" || pipeline.stages.empty()) return "";
+  std::string stage = pipeline.stages.back().name;
+  for (const ResolvedStage& one : pipeline.stages) {
+    if (one.kind == "train") stage = one.name;
+  }
+  return absl::StrCat("Next: ", CommandText(context, "explain", {stage}, {}),
+                      "   (with --set PATH=VALUE: what a change would redo)\n");
+}
+
+// ". About 3 min, 810 MiB of disk." of what is not cached; "" where nothing is known of it.
+std::string EstimateSentence(Engine& engine, const ResolvedPipeline& pipeline, const EngineOptions& options,
+                             const ToolManifest* new_tools) {
+  if (pipeline.stages.size() > kMaxKeyRecords) return "";  // it would take longer than it is worth
+  const absl::StatusOr<std::vector<StagePlan>> plans = engine.Plan(pipeline);
+  if (!plans.ok()) return "";
+  const RunEstimate estimate =
+      EstimateRun(pipeline, *plans, options.jobs > 0 ? options.jobs : NumProcessors(), new_tools);
+  std::string text = EstimateText(estimate);
+  if (text.empty()) return "";
+  text[0] = absl::ascii_toupper(text[0]);
+  struct statvfs disk;
+  if (::statvfs(options.home.c_str(), &disk) == 0) {
+    const double free_bytes = static_cast<double>(disk.f_bavail) * disk.f_frsize;
+    if (free_bytes < estimate.disk_bytes)
+      absl::StrAppend(&text, " (", FormatBytes(free_bytes), " are free in ", options.home, ")");
+  }
+  return absl::StrCat(". ", text, ".");
+}
+
+// Where the file's default profile was taken, those that it has beside it.
+std::string OtherProfiles(const CommandContext& context, const ResolvedPipeline& pipeline) {
+  if (!context.arguments.profile.empty() || pipeline.profile.empty()) return "";
+  const absl::StatusOr<std::string> text = ReadFile(context.paths.file);
+  if (!text.ok()) return "";
+  std::vector<std::string> others = ProfileNames(*text);
+  others.erase(std::remove(others.begin(), others.end(), pipeline.profile), others.end());
+  if (others.empty()) return "";
+  return absl::StrCat("\nIts other profiles: ", absl::StrJoin(others, ", "), " (--profile=NAME).");
+}
+
 }  // namespace
 
 absl::StatusOr<LiveRun> RunLive(const CommandContext& context, const ResolvedPipeline& pipeline,
@@ -95,7 +150,6 @@ absl::StatusOr<LiveRun> RunLive(const CommandContext& context, const ResolvedPip
   progress.now_micros = [] { return absl::ToUnixMicros(absl::Now()); };
   progress.size = [] { return TerminalSizeOf(STDERR_FILENO); };
   progress.write = WriteToStderr;
-  progress.header = header;
   progress.runs_folder = JoinPath(options.home, "runs");
   progress.take_note = TakeNote;
   progress.rerun_command = [&](const std::string& stage) {
@@ -109,6 +163,11 @@ absl::StatusOr<LiveRun> RunLive(const CommandContext& context, const ResolvedPip
     return engine.status();
   }
   run.engine = *std::move(engine);
+  const ToolManifest* new_tools = HasTools(options.home) ? nullptr : &ManifestOf(context);
+  progress.header = [&, new_tools] {
+    return absl::StrCat(header, EstimateSentence(*run.engine, pipeline, options, new_tools),
+                        OtherProfiles(context, pipeline));
+  };
 
   ProgressDisplay display(std::move(progress));
   absl::StatusOr<RunResult> result;
@@ -162,19 +221,24 @@ std::string RunSummary(const CommandContext& context, const ResolvedPipeline& pi
   const int count = model.stages().size();
   const double saved = model.finished() ? model.finished()->saved_seconds() : 0;
   if (!run.something_ran && run.result.exit_status == 0) {
-    return absl::StrFormat("%s: %s of %s cached, nothing to do (%.2f s%s).%s%s\n", PipelineTitle(context, pipeline),
-                           FormatGrouped(model.Count(CACHED)), FormatGrouped(count), Elapsed(context),
-                           saved > 0 ? absl::StrCat("; saved ", FormatSeconds(saved)) : "", in_short, at);
+    return WrapText(
+        absl::StrFormat("%s: %s of %s cached, nothing to do (%.2f s%s).%s%s\n", PipelineTitle(context, pipeline),
+                        FormatGrouped(model.Count(CACHED)), FormatGrouped(count), Elapsed(context),
+                        saved > 0 ? absl::StrCat("; saved ", FormatSeconds(saved)) : "", in_short, at),
+        context.columns, 4);
   }
   const int ran = model.Count(COMPLETE) + model.Count(GATE_FAILED) + model.Count(FAILED);
   std::string last = absl::StrCat(FormatGrouped(ran), ran == 1 ? " stage ran, " : " stages ran, ",
                                   FormatGrouped(model.Count(CACHED)), " cached");
   if (model.Count(FAILED) > 0) absl::StrAppend(&last, ", ", model.Count(FAILED), " failed");
   if (model.Count(GATE_FAILED) > 0) absl::StrAppend(&last, ", ", model.Count(GATE_FAILED), " with a failed gate");
-  if (model.Count(SKIPPED) > 0) absl::StrAppend(&last, ", ", model.Count(SKIPPED), " did not run");
+  const bool interrupted = run.result.exit_status == 130;
+  if (model.Count(SKIPPED) > 0)
+    absl::StrAppend(&last, ", ", model.Count(SKIPPED), interrupted ? " not finished" : " did not run");
   absl::StrAppend(&last, ", ", FormatSeconds(Elapsed(context)), ".");
-  if (run.result.exit_status == 130) absl::StrAppend(&last, " Interrupted: the next run goes on from here.");
-  return absl::StrCat(results, last, at, "\n");
+  if (interrupted) absl::StrAppend(&last, " Interrupted.");
+  return absl::StrCat(WrapText(absl::StrCat(results, last, at, "\n"), context.columns, 4),
+                      NextLine(context, pipeline, run.result));
 }
 
 Json RunJson(const CommandContext& context, const LiveRun& run, const std::string& report) {

@@ -83,6 +83,7 @@ int Main(int argc, char** argv) {
   ::clock_gettime(CLOCK_MONOTONIC, &now);
   context.started = now.tv_sec + now.tv_nsec * 1e-9;
   context.program = argc > 0 ? argv[0] : "millrace";
+  if (::isatty(STDOUT_FILENO) != 0) context.columns = TerminalSizeOf(STDOUT_FILENO).columns;
 
   const std::vector<std::string> words(argv + std::min(argc, 1), argv + argc);
   absl::StatusOr<Arguments> parsed = ParseArguments(words);
@@ -94,7 +95,8 @@ int Main(int argc, char** argv) {
     return kExitOk;
   }
   if (arguments.help || (words.empty())) {
-    Print(HelpText(arguments.verb_given ? arguments.verb : ""));
+    Print(HelpText(arguments.verb_given ? arguments.verb : "", context.columns > 0 ? context.columns : 100,
+                   arguments.pipeline.empty()));
     return arguments.help ? kExitOk : kExitBadInput;
   }
 

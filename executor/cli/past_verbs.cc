@@ -1,6 +1,7 @@
 // `status`, `logs` and `report`: readers of a run's event log.
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 
 #include "absl/strings/match.h"
@@ -13,6 +14,7 @@
 #include "executor/cli/past_runs.h"
 #include "executor/cli/results.h"
 #include "executor/engine/run_log.h"
+#include "executor/graph/load.h"
 #include "executor/observe/display_width.h"
 #include "executor/observe/metric_text.h"
 #include "executor/observe/progress_view.h"
@@ -24,13 +26,15 @@ std::string TimeText(int64_t micros) {
   return absl::FormatTime("%Y-%m-%d %H:%M:%S", absl::FromUnixMicros(micros), absl::LocalTimeZone());
 }
 
-std::string OutcomeOf(const RunModel& model) {
-  if (!model.finished()) return "not ended (it goes on, or was killed)";
+std::string OutcomeOf(const RunModel& model, bool goes_on) {
+  if (!model.finished()) return goes_on ? "goes on" : "was killed (the next run goes on from what is whole)";
   switch (model.finished()->exit_status()) {
     case 0:
       return "complete";
     case 1:
       return "a stage failed";
+    case 3:
+      return "the machine failed";
     case 4:
       return "a gate does not hold";
     case 130:
@@ -40,7 +44,7 @@ std::string OutcomeOf(const RunModel& model) {
   }
 }
 
-Json JsonOf(const PastRun& run) {
+Json JsonOf(const PastRun& run, bool goes_on) {
   Json json;
   json["run"] = run.id;
   json["folder"] = run.folder;
@@ -48,6 +52,7 @@ Json JsonOf(const PastRun& run) {
   json["profile"] = run.model.started().profile();
   json["file"] = run.model.started().file();
   json["finished"] = run.model.finished().has_value();
+  json["goes_on"] = goes_on;
   if (run.model.finished()) json["exit_status"] = run.model.finished()->exit_status();
   json["stages"] = Json::array();
   for (const StageView& stage : run.model.stages()) {
@@ -81,6 +86,28 @@ std::string LogPathOf(const StageView& stage, int rank) {
   return absl::StrCat("stages/", stage.name(), "/rank", rank, ".attempt", std::max(1, stage.attempt), ".log");
 }
 
+absl::Status NoLog(const PastRun& run, const StageView& stage, const std::string& path, int rank) {
+  std::string why = absl::StrCat("its state is \"", StateName(stage.state), "\"");
+  if (rank > 0 && rank >= stage.info.ranks()) {
+    why = absl::StrCat("it has ", stage.info.ranks(), stage.info.ranks() == 1 ? " process" : " processes",
+                       ", counted from 0");
+  }
+  return absl::NotFoundError(absl::StrCat("run ", run.id, " has no log of \"", stage.name(), "\"",
+                                          rank > 0 ? absl::StrCat(", rank ", rank) : "", "\n  why: ", why,
+                                          "\n  looked for: ", path));
+}
+
+// What is said of training at the top of a report, from the text that was run; none where it is not understood today.
+std::vector<std::pair<std::string, std::string>> FactsOf(const CommandContext& context, const RunStarted& started) {
+  LoadOptions options;
+  options.file = started.file();
+  options.workspace = context.paths.workspace;
+  Diagnostics diagnostics;
+  const absl::StatusOr<ResolvedPipeline> pipeline = LoadPipeline(started.resolved_text(), options, diagnostics);
+  if (!pipeline.ok()) return {};
+  return PipelineFacts(*pipeline);
+}
+
 // Prints what has come since `offset`; returns the new one.
 int64_t PrintFrom(const std::string& path, int64_t offset) {
   std::FILE* file = std::fopen(path.c_str(), "rb");
@@ -102,19 +129,22 @@ int64_t PrintFrom(const std::string& path, int64_t offset) {
 int StatusVerb(CommandContext& context) {
   const absl::StatusOr<PastRun> run = FindRun(context.paths.home, context.arguments.run, context.paths.file_shown);
   if (!run.ok()) return ReportError(run.status());
+  const bool goes_on = !run->model.finished() && GoesOn(context.paths.home, run->id);
   if (context.arguments.json) {
-    PrintJson(JsonOf(*run));
+    PrintJson(JsonOf(*run, goes_on));
     return kExitOk;
   }
   const RunModel& model = run->model;
   const RunStarted& started = model.started();
-  Print(absl::StrCat("run ", run->id, "  ", started.pipeline(),
-                     started.profile().empty() ? "" : absl::StrCat(", profile ", started.profile()), "  started ",
-                     TimeText(model.start_micros()), "  ", OutcomeOf(model),
-                     model.finished() ? absl::StrCat(", ", FormatSeconds(model.finished()->duration_seconds())) : "",
-                     "\n"));
+  PrintWrapped(
+      context,
+      absl::StrCat("run ", run->id, "  ", started.pipeline(),
+                   started.profile().empty() ? "" : absl::StrCat(", profile ", started.profile()), "  started ",
+                   TimeText(model.start_micros()), "  ", OutcomeOf(model, goes_on),
+                   model.finished() ? absl::StrCat(", ", FormatSeconds(model.finished()->duration_seconds())) : "",
+                   "\n"));
   ViewOptions view;
-  view.width = 140;
+  view.width = context.columns > 0 ? context.columns : 140;
   view.color = context.color;
   const int64_t now = absl::ToUnixMicros(absl::Now());
   std::vector<std::string> cached;
@@ -127,7 +157,7 @@ int StatusVerb(CommandContext& context) {
     cached.clear();
     std::string line = FinishedLine(model, stage, view);
     if (stage.state == RUNNING && !model.finished()) {
-      absl::StrAppend(&line, "   ", RunningPhrase(stage, now));
+      absl::StrAppend(&line, "   ", goes_on ? RunningPhrase(stage, now) : "when the run was killed");
     }
     Print(absl::StrCat(line, "\n"));
     if (stage.state == FAILED) {
@@ -139,54 +169,47 @@ int StatusVerb(CommandContext& context) {
 }
 
 int LogsVerb(CommandContext& context) {
-  absl::StatusOr<PastRun> run = FindRun(context.paths.home, context.arguments.run, context.paths.file_shown);
-  if (!run.ok()) return ReportError(run.status());
-  const std::string& name = context.arguments.operands[0];
-  const StageView* stage = run->model.Find(name);
-  if (stage == nullptr) {
-    std::vector<std::string> names;
-    for (const StageView& one : run->model.stages()) names.push_back(one.name());
-    const std::string closest = Closest(name, names);
-    return ReportError(absl::NotFoundError(absl::StrCat("run ", run->id, " has no stage \"", name, "\"",
-                                                        closest.empty() ? "" : absl::StrCat("\n  fix: ", closest))));
-  }
-  // A cached stage's log is in the run that made it.
-  if (stage->state == CACHED && stage->entry && stage->entry->run_id() != run->id) {
-    absl::StatusOr<PastRun> origin = ReadRun(context.paths.home, stage->entry->run_id());
-    if (!origin.ok() || origin->model.Find(name) == nullptr) {
-      return ReportError(absl::NotFoundError(absl::StrCat("\"", name, "\" was cached, and the log of run ",
-                                                          stage->entry->run_id(), " that made it is gone")));
-    }
-    std::fprintf(stderr, "cached: this is its log in run %s\n", origin->id.c_str());
-    run = std::move(origin);
-    stage = run->model.Find(name);
-  }
-  std::string path = JoinPath(run->folder, LogPathOf(*stage, context.arguments.rank));
+  absl::StatusOr<PastRun> asked = FindRun(context.paths.home, context.arguments.run, context.paths.file_shown);
+  if (!asked.ok()) return ReportError(asked.status());
+  absl::StatusOr<StageOfRun> found =
+      FindStage(context.paths.home, *std::move(asked), context.arguments.operands[0], context.arguments.run.empty());
+  if (found.ok()) found = FindOrigin(context.paths.home, *std::move(found));
+  if (!found.ok()) return ReportError(found.status());
+  if (!found->note.empty()) std::fprintf(stderr, "%s\n", found->note.c_str());
+  const PastRun& run = found->run;
+  const StageView* stage = run.model.Find(found->stage);
+  const int rank = context.arguments.rank;
+  std::string path = JoinPath(run.folder, LogPathOf(*stage, rank));
   if (!context.arguments.follow) {
-    if (!FileExists(path)) {
-      return ReportError(absl::NotFoundError(
-          absl::StrCat("there is no log ", path, "\n  why: the stage is ", StateName(stage->state),
-                       context.arguments.rank > 0 ? absl::StrCat("; it has ", stage->info.ranks(), " ranks") : "")));
+    const bool ended = stage->state == COMPLETE || stage->state == FAILED || stage->state == GATE_FAILED;
+    if (ended && rank < std::max(1, stage->info.ranks()) && FileSize(path).value_or(0) == 0) {
+      std::fprintf(stderr, "\"%s\" wrote nothing to its log\n", found->stage.c_str());
+      return kExitOk;
     }
+    if (!FileExists(path)) return ReportError(NoLog(run, *stage, path, rank));
     PrintFrom(path, 0);
     return kExitOk;
   }
-  absl::StatusOr<std::unique_ptr<RunLogReader>> reader = RunLogReader::Open(run->folder);
+  absl::StatusOr<std::unique_ptr<RunLogReader>> reader = RunLogReader::Open(run.folder);
   if (!reader.ok()) return ReportError(reader.status());
   RunModel model;
   int64_t offset = 0;
   while (true) {
+    const bool goes_on = GoesOn(context.paths.home, run.id);  // before the log is read: its last event is in it then
     const absl::Status status = (*reader)->Read([&](const RunEvent& event) { model.Apply(event); });
     if (!status.ok()) return ReportError(status);
-    const StageView* now = model.Find(name);
-    const std::string current = JoinPath(run->folder, LogPathOf(*now, context.arguments.rank));
+    const StageView* now = model.Find(found->stage);
+    const std::string current = JoinPath(run.folder, LogPathOf(*now, rank));
     if (current != path) {  // another attempt
       path = current;
       offset = 0;
     }
-    const bool ended = now->finished() || model.finished();
     offset = PrintFrom(path, offset);
-    if (ended) return kExitOk;
+    if (now->finished() || model.finished()) return kExitOk;
+    if (!goes_on) {
+      std::fprintf(stderr, "run %s was killed before \"%s\" had ended\n", run.id.c_str(), found->stage.c_str());
+      return kExitOk;
+    }
     absl::SleepFor(absl::Milliseconds(200));
   }
 }
@@ -197,7 +220,7 @@ int ReportVerb(CommandContext& context) {
   const std::string path = context.arguments.output.empty()
                                ? absl::StrCat(context.paths.out, "/", run->model.started().pipeline(), "/report.html")
                                : context.paths.Resolve(context.arguments.output);
-  const absl::Status status = WriteReport(run->model, {}, context.paths.home, path);
+  const absl::Status status = WriteReport(run->model, FactsOf(context, run->model.started()), context.paths.home, path);
   if (!status.ok()) return ReportMachineError(status);
   Print(absl::StrCat(context.paths.Shown(path), "\n"));
   return kExitOk;

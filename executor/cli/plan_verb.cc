@@ -7,6 +7,7 @@
 #include "absl/strings/str_join.h"
 #include "base/quantity.h"
 #include "executor/cli/command.h"
+#include "executor/cli/estimate.h"
 #include "executor/graph/fit_check.h"
 #include "executor/graph/load.h"
 #include "executor/observe/display_width.h"
@@ -108,31 +109,21 @@ Json JsonOf(const ResolvedPipeline& pipeline, const std::vector<StagePlan>& plan
 }
 
 // A line for each stage. Cached ones in a row are one line, unless --all.
-std::string TextOf(const CommandContext& context, const ResolvedPipeline& pipeline,
-                   const std::vector<StagePlan>& plans) {
+std::string TextOf(const CommandContext& context, const ResolvedPipeline& pipeline, const std::vector<StagePlan>& plans,
+                   const RunEstimate& estimate) {
   int name_columns = 0, counts[3] = {};
-  double seconds = 0;
-  bool unknown = false;
   int64_t cached_bytes = 0;
   for (size_t i = 0; i < plans.size(); ++i) {
     name_columns = std::max(name_columns, std::min(32, DisplayWidth(pipeline.stages[i].name)));
     ++counts[static_cast<int>(plans[i].status)];
-    if (plans[i].status == StagePlan::Status::kCached) {
-      cached_bytes += BytesOf(plans[i]);
-    } else {
-      // Of a chain only the steps that are not recorded yet.
-      const double left =
-          plans[i].total_steps > 0 ? 1 - static_cast<double>(plans[i].resume_step) / plans[i].total_steps : 1;
-      seconds += plans[i].expected_seconds * left;
-      unknown = unknown || plans[i].expected_seconds <= 0;
-    }
+    if (plans[i].status == StagePlan::Status::kCached) cached_bytes += BytesOf(plans[i]);
   }
   std::string text = absl::StrCat(PipelineTitle(context, pipeline), ": ", FactsLine(pipeline), "\n");
   std::vector<std::string> cached;
   const auto flush = [&] {
     if (cached.empty()) return;
     ViewOptions view;
-    view.width = 118;
+    view.width = context.columns > 0 ? context.columns : 118;
     view.color = context.color;
     absl::StrAppend(&text, CachedLine(cached, view), "\n");
     cached.clear();
@@ -149,9 +140,10 @@ std::string TextOf(const CommandContext& context, const ResolvedPipeline& pipeli
     const char* word = plan.status == StagePlan::Status::kCached ? "cached" : run ? "run   " : "wait  ";
     absl::StrAppend(&text, "  ", Styled(word, run ? "green" : "dim", context.color), "  ", PadRight(name, name_columns),
                     "  ");
-    std::string time = plan.expected_seconds > 0 ? absl::StrCat("about ", FormatSeconds(plan.expected_seconds)) : "";
+    const StageEstimate& expected = estimate.stages[i];
+    std::string time = expected.seconds > 0 ? absl::StrCat("about ", RoughTime(expected.seconds)) : "";
     if (plan.status == StagePlan::Status::kCached) time = FormatBytes(BytesOf(plan));
-    absl::StrAppend(&text, PadRight(time, 17), " ", plan.reason);
+    absl::StrAppend(&text, PadRight(time, 13), " ", plan.reason);
     if (run && plan.total_steps > 0) {
       absl::StrAppend(&text, plan.resume_step > 0
                                  ? absl::StrCat("; goes on from step ", FormatGrouped(plan.resume_step), " of ",
@@ -163,10 +155,11 @@ std::string TextOf(const CommandContext& context, const ResolvedPipeline& pipeli
   }
   flush();
   absl::StrAppend(&text, counts[0], " cached (", FormatBytes(cached_bytes), "), ", counts[1], " to run, ", counts[2],
-                  " wait");
-  if (counts[1] + counts[2] > 0) {
-    absl::StrAppend(&text, seconds > 0 ? absl::StrCat("; about ", FormatSeconds(seconds), " of stages' time") : "",
-                    unknown ? (seconds > 0 ? ", and those that never ran here" : "; how long is not known yet") : "");
+                  " waiting");
+  if (const std::string all = EstimateText(estimate); !all.empty()) {
+    absl::StrAppend(&text, "; ", all);
+  } else if (counts[1] + counts[2] > 0) {
+    absl::StrAppend(&text, "; how long is not known yet");
   }
   absl::StrAppend(&text, ".\n");
   std::vector<std::string> unchecked;  // but for what the reasons above say
@@ -208,17 +201,23 @@ int PlanVerb(CommandContext& context) {
     CheckFit(stage, *cluster, plan, misfits);
     if (plan.ok()) training.emplace_back(stage.name, *std::move(plan));
   }
+  const RunEstimate estimate =
+      EstimateRun(*pipeline, *plans, JobsOf(context), HasTools(context.paths.home) ? nullptr : &ManifestOf(context));
   CheckRunnable(*pipeline, not_runnable);
   const int exit_status = misfits.has_errors() ? kExitBadInput : kExitOk;
   if (context.arguments.json) {
     Json json = JsonOf(*pipeline, *plans);
     for (const auto& [stage, plan] : training) json["training"][stage] = JsonOf(plan);
+    json["estimate"] = {{"seconds", estimate.seconds},
+                        {"disk_bytes", std::llround(estimate.disk_bytes)},
+                        {"stages_guessed", estimate.guessed},
+                        {"stages_unknown", estimate.unknown}};
     json["runnable"] = !not_runnable.has_errors() && !misfits.has_errors();
     if (misfits.has_errors()) json["errors"] = ErrorsOf(misfits);
     PrintJson(json);
     return exit_status;
   }
-  Print(TextOf(context, *pipeline, *plans));
+  PrintWrapped(context, TextOf(context, *pipeline, *plans, estimate), 10);
   for (const auto& [stage, plan] : training) {
     Print(absl::StrCat("\n", Styled(stage, "bold", context.color), " on ", cluster->name(), "  ",
                        trainer::FormatPlan(plan)));

@@ -1,14 +1,10 @@
 // `run`, `gc` and `lock`.
-#include <sys/stat.h>
-
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "base/file.h"
 #include "base/quantity.h"
 #include "executor/cli/command.h"
 #include "executor/cli/live_run.h"
-#include "executor/cli/past_runs.h"
 #include "executor/cli/results.h"
 #include "executor/graph/load.h"
 
@@ -56,36 +52,32 @@ int RunVerb(CommandContext& context) {
 int GcVerb(CommandContext& context) {
   absl::StatusOr<std::unique_ptr<Engine>> engine = Engine::Create(EngineOptionsOf(context), &ManifestOf(context));
   if (!engine.ok()) return ReportMachineError(engine.status());
-  const absl::StatusOr<GcReport> report =
-      (*engine)->CollectGarbage(context.arguments.max_size_bytes, context.arguments.dry_run);
+  HomeGcOptions options;
+  options.max_bytes = context.arguments.max_size_bytes;
+  options.max_age = absl::Seconds(context.arguments.max_age_seconds);
+  options.dry_run = context.arguments.dry_run;
+  const absl::StatusOr<HomeGcReport> report = (*engine)->CollectGarbage(options);
   if (!report.ok()) return ReportMachineError(report.status());
-  // Logs of old runs; the last one stays, and so do those that have not ended.
-  int removed = 0;
-  const absl::Time oldest = absl::Now() - absl::Seconds(context.arguments.max_age_seconds);
-  const std::vector<std::string> ids = RunIds(context.paths.home);
-  for (size_t i = 1; i < ids.size(); ++i) {
-    const std::string folder = absl::StrCat(context.paths.home, "/runs/", ids[i]);
-    struct stat info;
-    if (::stat((folder + "/events.log").c_str(), &info) != 0 || absl::FromTimeT(info.st_mtime) >= oldest) continue;
-    ++removed;
-    if (!context.arguments.dry_run) RemoveTree(folder).IgnoreError();
-  }
+  const GcReport& results = report->results;
   if (context.arguments.json) {
     Json json;
     json["dry_run"] = context.arguments.dry_run;
-    json["bytes_before"] = report->bytes_before;
-    json["bytes_freed"] = report->bytes_freed;
-    json["entries_kept"] = report->entries_kept;
-    json["entries_without_bytes"] = report->entries_without_bytes;
-    json["runs_removed"] = removed;
+    json["bytes_before"] = results.bytes_before;
+    json["bytes_freed"] = results.bytes_freed;
+    json["entries_kept"] = results.entries_kept;
+    json["entries_without_bytes"] = results.entries_without_bytes;
+    json["runs_removed"] = report->runs_removed;
+    json["programs_removed"] = report->tools_removed;
     PrintJson(json);
     return kExitOk;
   }
   const char* would = context.arguments.dry_run ? "would be " : "";
-  Print(absl::StrCat(FormatBytes(report->bytes_freed), " of ", FormatBytes(report->bytes_before), " ", would, "freed; ",
-                     FormatGrouped(report->entries_kept), " results kept, ",
-                     FormatGrouped(report->entries_without_bytes), " known without their bytes; logs of ", removed,
-                     removed == 1 ? " old run " : " old runs ", would, "removed.\n"));
+  Print(absl::StrCat(FormatBytes(results.bytes_freed), " of ", FormatBytes(results.bytes_before), " ", would, "freed; ",
+                     FormatGrouped(results.entries_kept), " results kept, ",
+                     FormatGrouped(results.entries_without_bytes), " known without their bytes; logs of ",
+                     report->runs_removed, report->runs_removed == 1 ? " old run and " : " old runs and ",
+                     report->tools_removed, report->tools_removed == 1 ? " unused program " : " unused programs ",
+                     would, "removed.\n"));
   return kExitOk;
 }
 

@@ -151,10 +151,10 @@ class Shower {
   std::string SourceTable(const data::ShardManifest& manifest) const {
     std::string text;
     for (const data::ShardManifest::Source& source : manifest.sources) {
-      absl::StrAppend(&text, "  ", PadRight(SourceName(source.source), 20), " ",
-                      PadLeft(FormatGrouped(source.documents), 12), " documents ",
-                      PadLeft(FormatGrouped(source.tokens), 14), " tokens");
-      if (source.sequences > 0) absl::StrAppend(&text, PadLeft(FormatGrouped(source.sequences), 12), " sequences");
+      absl::StrAppend(&text, "  ", PadRight(SourceName(source.source), 16), " ",
+                      PadLeft(FormatGrouped(source.documents), 9), " documents ",
+                      PadLeft(FormatGrouped(source.tokens), 13), " tokens");
+      if (source.sequences > 0) absl::StrAppend(&text, PadLeft(FormatGrouped(source.sequences), 9), " sequences");
       if (source.text_bytes > 0) absl::StrAppend(&text, "  ", FormatBytes(source.text_bytes));
       absl::StrAppend(&text, "\n");
     }

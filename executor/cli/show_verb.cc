@@ -1,5 +1,6 @@
 // `show`: finds the artifact of a past run, and what decodes it.
 #include <algorithm>
+#include <cstdio>
 #include <map>
 #include <set>
 
@@ -59,26 +60,24 @@ std::string DroppedText(const StageView& stage, int head) {
 }  // namespace
 
 int ShowVerb(CommandContext& context) {
-  const absl::StatusOr<PastRun> run = FindRun(context.paths.home, context.arguments.run, context.paths.file_shown);
-  if (!run.ok()) return ReportError(run.status());
+  absl::StatusOr<PastRun> asked = FindRun(context.paths.home, context.arguments.run, context.paths.file_shown);
+  if (!asked.ok()) return ReportError(asked.status());
   const std::string& artifact = context.arguments.operands[0];
   const size_t dot = artifact.find('.');
   const std::string name = artifact.substr(0, dot);
+  const absl::StatusOr<StageOfRun> found =
+      FindStage(context.paths.home, *std::move(asked), name, context.arguments.run.empty());
+  if (!found.ok()) return ReportError(found.status());
+  if (!found->note.empty()) std::fprintf(stderr, "%s\n", found->note.c_str());
+  const PastRun* run = &found->run;
   const StageView* stage = run->model.Find(name);
-  if (stage == nullptr) {
-    std::vector<std::string> names;
-    for (const StageView& one : run->model.stages()) names.push_back(one.name());
-    const std::string closest = Closest(name, names);
-    return ReportError(absl::NotFoundError(absl::StrCat("run ", run->id, " has no stage \"", name, "\"\n  fix: ",
-                                                        closest.empty() ? absl::StrJoin(names, ", ") : closest)));
-  }
   if (context.arguments.dropped) {
-    Print(DroppedText(*stage, context.arguments.head));
+    PrintWrapped(context, DroppedText(*stage, context.arguments.head), 2);
     return kExitOk;
   }
   if (!stage->entry || stage->entry->output_size() == 0) {
-    return ReportError(absl::NotFoundError(
-        absl::StrCat("\"", name, "\" has no result in run ", run->id, "\n  why: it is ", StateName(stage->state))));
+    return ReportError(absl::NotFoundError(absl::StrCat("\"", name, "\" has no result in run ", run->id,
+                                                        "\n  why: its state is \"", StateName(stage->state), "\"")));
   }
   const OutputTree* output = nullptr;
   std::vector<std::string> outputs;
@@ -105,8 +104,10 @@ int ShowVerb(CommandContext& context) {
   }
   const absl::StatusOr<std::string> text = ShowArtifact(*folder, options);
   if (!text.ok()) return ReportError(text.status());
-  Print(absl::StrCat(Styled(absl::StrCat(name, ".", output->name()), "bold", context.color), "  ", output->digest(),
-                     "\n", *text));
+  PrintWrapped(context,
+               absl::StrCat(Styled(absl::StrCat(name, ".", output->name()), "bold", context.color), "  ",
+                            output->digest(), "\n", *text),
+               2);
   if (outputs.size() > 1 && dot == std::string::npos) {
     Print(absl::StrCat("its outputs: ", absl::StrJoin(outputs, ", "), "\n"));
   }

@@ -56,9 +56,10 @@ absl::StatusOr<Decision> Decide(Store& store, const ResolvedPipeline& pipeline, 
   ASSIGN_OR_RETURN(FoundEntry found, store.cache->Lookup(decision.key, {.with_key = false}));
   decision.state = found.state;
   decision.entry = std::move(found.entry);
-  if (decision.state == EntryState::kComplete && !options.force && !options.record_of_cached) return decision;
+  const bool is_cached = decision.state == EntryState::kComplete && !options.force && !options.will_run;
+  if (is_cached && !options.record_of_cached) return decision;
   ASSIGN_OR_RETURN(decision.key_record, MakeKeyRecord(pipeline, stage, inputs));
-  if (decision.state == EntryState::kComplete && !options.force) return decision;
+  if (is_cached) return decision;
   if (stage.train_steps.has_value()) {
     ASSIGN_OR_RETURN(const KeyRecord chain_record, MakeChainKeyRecord(pipeline, stage, inputs));
     decision.chain_key = Digest{KeyOf(chain_record)};

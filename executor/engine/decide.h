@@ -35,8 +35,8 @@ struct Store {
 
 struct Decision {
   Digest key;
-  KeyRecord key_record;                           // unset where `entry` is complete and not forced: it is in there
-  std::string tool_digest;                        // "sha256:...", or ""
+  KeyRecord key_record;     // unset where `entry` is complete and nothing is to run: it is in there
+  std::string tool_digest;  // "sha256:...", or ""
   std::map<std::string, DigestedInput> external;  // by input name
   std::vector<std::string> lock_differences;
 
@@ -50,6 +50,7 @@ struct Decision {
 
 struct DecideOptions {
   bool force = false;             // what is recorded of the stage's own is not looked for
+  bool will_run = false;          // although it is recorded: what running takes is decided, too
   bool record_of_cached = false;  // `key_record` of complete entries, too: it costs more than all the rest
 };
 

@@ -2,7 +2,6 @@
 
 #include <unistd.h>
 
-#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <utility>
@@ -15,7 +14,6 @@
 #include "executor/engine/machine.h"
 #include "executor/engine/plan.h"
 #include "executor/engine/run.h"
-#include "executor/engine/run_log.h"
 
 namespace millrace {
 namespace {
@@ -25,16 +23,17 @@ class EngineImpl : public Engine {
   EngineImpl(EngineOptions options, Home home)
       : options_(std::move(options)),
         jobs_(options_.jobs > 0 ? options_.jobs : NumProcessors()),
-        boot_id_(BootId()),
         store_(std::move(home)) {}
 
   absl::Status Open(const ToolManifest* manifest) {
     RETURN_IF_ERROR(store_.home.Create());
     store_.threads = NumProcessors();
+    const std::string boot_id = BootId();
     ASSIGN_OR_RETURN(store_.cas, Cas::Open(store_.home.Cas()));
-    ASSIGN_OR_RETURN(store_.cache, ActionCache::Open(*store_.cas, boot_id_));
-    ASSIGN_OR_RETURN(store_.memo, FileMemo::Open(store_.home.Memo()));
-    store_.tools = std::make_unique<ToolStore>(store_.home.Tools(), manifest, store_.memo.get(), store_.threads);
+    ASSIGN_OR_RETURN(store_.cache, ActionCache::Open(*store_.cas, boot_id, &interrupts_));
+    ASSIGN_OR_RETURN(store_.memo, FileMemo::Open(store_.home.Memo(), &interrupts_));
+    store_.tools =
+        std::make_unique<ToolStore>(store_.home.Tools(), manifest, store_.memo.get(), boot_id, store_.threads);
     return absl::OkStatus();
   }
 
@@ -43,7 +42,7 @@ class EngineImpl : public Engine {
   }
 
   absl::StatusOr<RunResult> Run(const ResolvedPipeline& pipeline, const EventSink& sink) override {
-    return PipelineRun(store_, pipeline, options_, jobs_, boot_id_, interrupts_, sink).Execute();
+    return PipelineRun(store_, pipeline, options_, jobs_, interrupts_, sink).Execute();
   }
 
   void Interrupt() override { ++interrupts_; }
@@ -99,51 +98,15 @@ class EngineImpl : public Engine {
     return std::vector<std::string>(written.begin(), written.end());
   }
 
-  absl::StatusOr<GcReport> CollectGarbage(int64_t max_bytes, bool dry_run) override {
-    GcOptions gc;
-    gc.max_bytes = max_bytes;
-    gc.dry_run = dry_run;
-    for (const Lease::Held& lease : Lease::All(store_.home)) {
-      gc.pinned.insert(lease.keys.begin(), lease.keys.end());
-      gc.pinned_since_unix_micros = std::min(gc.pinned_since_unix_micros, lease.since_unix_micros);
-    }
-    AddLastUses(gc);
-    ASSIGN_OR_RETURN(GcReport report, millrace::CollectGarbage(*store_.cas, *store_.cache, gc));
-    if (!dry_run) RemoveExposed(report);
-    return report;
+  absl::StatusOr<HomeGcReport> CollectGarbage(const HomeGcOptions& options) override {
+    return CollectHomeGarbage(store_.home, *store_.cas, *store_.cache, *store_.tools, options);
   }
 
  private:
-  // From the logs of all runs: an entry is used when a run says that it has it.
-  void AddLastUses(GcOptions& gc) const {
-    for (const std::string& run : FolderNames(store_.home.Runs())) {
-      const auto log = RunLogReader::Open(store_.home.Run(run));
-      if (!log.ok()) continue;
-      const auto note = [&](const RunEvent& event) {
-        if (!event.has_stage_changed() || !event.stage_changed().has_entry()) return;
-        const absl::StatusOr<Digest> key = Digest::ParseHex(event.stage_changed().key());
-        if (!key.ok()) return;
-        int64_t& last = gc.last_used_unix_micros[*key];
-        last = std::max<int64_t>(last, event.time_unix_micros());
-      };
-      (*log)->Read(note).IgnoreError();
-    }
-  }
-
-  // What is laid out as files holds on to its bytes by links.
-  void RemoveExposed(const GcReport& report) const {
-    for (const std::string& name : FolderNames(store_.home.Exposed())) {
-      const absl::StatusOr<Digest> digest = Digest::ParseHex(name);
-      if (digest.ok() && report.kept_trees.contains(*digest)) continue;
-      RemoveTree(JoinPath(store_.home.Exposed(), name)).IgnoreError();
-    }
-  }
-
   const EngineOptions options_;
   const int jobs_;
-  const std::string boot_id_;
+  std::atomic<int> interrupts_ = 0;  // what reads files watches it
   Store store_;
-  std::atomic<int> interrupts_ = 0;
 };
 
 }  // namespace

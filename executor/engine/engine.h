@@ -12,16 +12,22 @@
 #include "absl/status/statusor.h"
 #include "absl/types/optional.h"
 #include "executor/cas/entry.pb.h"
-#include "executor/cas/gc.h"
+#include "executor/engine/home_gc.h"
 #include "executor/engine/run_event.pb.h"
 #include "executor/graph/resolved_pipeline.h"
 #include "executor/graph/tool_manifest.h"
+#include "pipelines/schema/cluster.pb.h"
 
 namespace millrace {
+
+// Of this program: what `--version` says and what runs record.
+inline constexpr char kVersion[] = "0.1.0";
 
 struct EngineOptions {
   std::string home;                    // cache, tools, runs, work; created if absent
   int jobs = 0;                        // processors given to stages at a time; 0: all of this machine
+  absl::optional<Cluster> cluster;     // where stages run, with a launcher; absent: here
+  bool keep_going = false;             // after a failure what does not need the failed stage runs all the same
   std::set<std::string> force;         // stages that run although they are cached
   bool locked = false;                 // a lock file that does not match is an error, not a warning
   std::vector<std::string> arguments;  // for the record
@@ -40,12 +46,14 @@ struct StagePlan {
   absl::optional<ActionEntry> entry;  // if cached; without `key`
   // Nearest earlier record of a stage of this name and kind, for "what changed"; absent: never ran here.
   absl::optional<KeyRecord> previous;
-  std::string reason;  // "cached", "new: never ran", "learning_rate changed: 0.002 -> 0.003", "forced", "waits for x"
+  std::string
+      reason;  // "cached", "new: no result of it yet", "learning_rate changed: 0.002 -> 0.003", "forced", "waits for x"
   // Train: the chain's longest recorded prefix.
   int64_t resume_step = 0;
   int64_t total_steps = 0;
   std::string prefix_reason;    // "step 264 would use learning rate 1.26e-3 instead of 4.00e-3"
   double expected_seconds = 0;  // duration of the nearest earlier entry; 0: unknown
+  int64_t expected_bytes = 0;   // of its outputs
 };
 
 struct RunResult {
@@ -71,10 +79,12 @@ class Engine {
   virtual absl::StatusOr<std::vector<StagePlan>> Plan(const ResolvedPipeline& pipeline) = 0;
 
   // Runs until everything is there, something failed (what runs is ended, what is whole is kept) or Interrupt().
-  // Errors are those of the executor itself; a failed stage is in the result.
+  // Errors are those of the executor itself; a failed stage is in the result. Cancelled: interrupted before anything
+  // ran.
   virtual absl::StatusOr<RunResult> Run(const ResolvedPipeline& pipeline, const EventSink& sink) = 0;
 
-  // From a signal handler, or another thread: once is orderly (SIGTERM, wait, publish what is whole), twice kills.
+  // From a signal handler, or another thread: once is orderly (SIGTERM, wait, publish what is whole; before anything
+  // runs, reading of inputs ends), twice kills. For good: no Run() of this engine goes on after it.
   virtual void Interrupt() = 0;
 
   // Makes `path` a symbolic link (or folder of links) to the artifact's files for reading.
@@ -85,9 +95,8 @@ class Engine {
   // Writes the lock files that the pipeline's inputs name, as the files are now. Returns their paths.
   virtual absl::StatusOr<std::vector<std::string>> WriteLocks(const ResolvedPipeline& pipeline) = 0;
 
-  // Lets the bytes of the oldest results go until at most `max_bytes` are kept, and what nothing names. What a run that
-  // goes on relies on stays. Unavailable: the storage is in use for long.
-  virtual absl::StatusOr<GcReport> CollectGarbage(int64_t max_bytes, bool dry_run) = 0;
+  // What is not needed any more, as home_gc.h says.
+  virtual absl::StatusOr<HomeGcReport> CollectGarbage(const HomeGcOptions& options) = 0;
 };
 
 }  // namespace millrace

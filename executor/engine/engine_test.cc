@@ -131,6 +131,36 @@ TEST_F(EngineTest, AFailureIsShownAndEndsTheRun) {
   EXPECT_EQ(failed.attempt(), 2);
 }
 
+TEST_F(EngineTest, KeepsGoingWhereNothingNeedsWhatFailed) {
+  PipelineBuilder builder;
+  builder.Shell("bad", "exit 1").execution.set_attempts(1);
+  builder.Shell("good", "sleep 0.2; echo x > out/out/x");
+  builder.Shell("after_bad", "echo x > out/out/x", {"bad"});
+  builder.Shell("after_good", "echo x > out/out/x", {"good"});
+  options_.jobs = 1;
+  options_.keep_going = true;
+  EXPECT_EQ(Run(builder).exit_status, 1);
+  EXPECT_EQ(Last("bad"), FAILED);
+  EXPECT_EQ(Last("after_bad"), SKIPPED);
+  EXPECT_EQ(Last("after_good"), COMPLETE);
+}
+
+// What was seen to take long goes first, whatever the file's order.
+TEST_F(EngineTest, TheLongestWayGoesFirst) {
+  const auto pipeline = [](const std::string& salt) {
+    PipelineBuilder builder;
+    builder.Shell("quick", "date +%s%N > out/out/at; : " + salt);
+    builder.Shell("slow", "date +%s%N > out/out/at; sleep 0.3; : " + salt);
+    return builder;
+  };
+  options_.jobs = 1;
+  PipelineBuilder first = pipeline("a"), again = pipeline("b");
+  RunResult result = Run(first);
+  EXPECT_LT(Output(result, "quick", "at"), Output(result, "slow", "at"));
+  result = Run(again);
+  EXPECT_LT(Output(result, "slow", "at"), Output(result, "quick", "at"));
+}
+
 TEST_F(EngineTest, AGangHasItsClustersNetwork) {
   PipelineBuilder builder;
   const char* script = "[ $RANK = 1 ] || { echo ${GLOO_SOCKET_IFNAME:-none}; cat $MILLRACE_GANG; } > out/out/x";
@@ -273,6 +303,31 @@ TEST_F(EngineTest, LockFiles) {
   EXPECT_TRUE(absl::StrContains(notes_, "not what their lock says")) << notes_;
 }
 
+TEST_F(EngineTest, LockFilesHoldInTheMiddleOfARunToo) {
+  const auto write = [&] { ASSERT_TRUE(WriteFile(Path("data"), "one\n").ok()); };
+  const std::string spoil = absl::StrCat("grep -q two ", Path("data"), " || echo two > ", Path("data"), "; ");
+  // What reads the file is decided on once another stage has run; or once more, as the file changed under it.
+  PipelineBuilder later, again;
+  later.Shell("first", spoil + "echo > out/out/x");
+  later.Shell("reads", "cat in/files/data > out/out/x", {"first"});
+  later.External("files", {{"data", Path("data")}}, Path("x.lock"));
+  again.Shell("reads", "cat in/files/data > out/out/x; " + spoil);
+  again.External("files", {{"data", Path("data")}}, Path("x.lock"));
+  for (PipelineBuilder* builder : {&later, &again}) {
+    write();
+    engine_ = *Engine::Create(options_, nullptr);
+    ASSERT_TRUE(engine_->WriteLocks(builder->pipeline()).ok());
+    options_.locked = true;
+    EXPECT_EQ(Run(*builder).exit_status, 1);
+    EXPECT_TRUE(absl::StrContains(errors_["reads"].error(), "--locked")) << errors_["reads"].error();
+    write();
+    options_.locked = false;
+    options_.force = {"first"};
+    EXPECT_EQ(Run(*builder).exit_status, 0);
+    EXPECT_TRUE(absl::StrContains(notes_, "not what their lock says")) << notes_;
+  }
+}
+
 TEST_F(EngineTest, AnUnrepeatableStageIsAnErrorThatNamesIt) {
   PipelineBuilder builder;
   builder.Shell("random", "head -c 9 /dev/urandom > out/out/x");
@@ -304,6 +359,23 @@ TEST_F(EngineTest, AnInterruptedRunGoesOnLater) {
   EXPECT_EQ(Last("quick"), CACHED);
 }
 
+TEST_F(EngineTest, IsInterruptedWhileItReadsInputs) {
+  const int fd = ::open(Path("huge").c_str(), O_WRONLY | O_CREAT, 0666);
+  ASSERT_EQ(::ftruncate(fd, int64_t{1} << 40), 0);  // it would be read for minutes
+  ::close(fd);
+  PipelineBuilder builder;
+  builder.Shell("a", "true");
+  builder.External("files", {{"huge", Path("huge")}});
+  engine_ = *Engine::Create(options_, nullptr);
+  std::thread thread([&] {
+    absl::SleepFor(absl::Milliseconds(50));
+    engine_->Interrupt();
+  });
+  EXPECT_EQ(engine_->Run(builder.pipeline(), nullptr).status().code(), absl::StatusCode::kCancelled);
+  thread.join();
+  EXPECT_TRUE(ListFiles(options_.home + "/runs")->empty());
+}
+
 TEST_F(EngineTest, CollectedBytesAreMadeAgainOnlyWhereNeeded) {
   PipelineBuilder builder;
   const std::string big = "head -c 100000 /dev/zero > out/out/";
@@ -311,7 +383,7 @@ TEST_F(EngineTest, CollectedBytesAreMadeAgainOnlyWhereNeeded) {
   builder.Shell("b", big + "b; cat in/a/a >> out/out/b", {"a"});
   builder.Shell("c", "wc -c < in/b/b > out/out/c", {"b"});
   const RunResult first = Run(builder);
-  EXPECT_EQ(engine_->CollectGarbage(/*max_bytes=*/0, /*dry_run=*/false)->entries_kept, 0);
+  EXPECT_EQ(engine_->CollectGarbage({})->results.entries_kept, 0);
   EXPECT_EQ(engine_->Expose(first.entries.at("a").output(0), Path("x")).code(), absl::StatusCode::kNotFound);
   // The last stage's bytes are wanted: c needs b, b needs a.
   for (const StagePlan& plan : Plan(builder)) EXPECT_EQ(plan.reason, "its bytes are gone, and are needed");
@@ -362,7 +434,7 @@ TEST_F(EngineTest, GarbageCollectionLeavesARunningRunAlone) {
   auto collector = *Engine::Create(options_, nullptr);
   std::thread thread([&] {
     while (!FileExists(Path("waiting"))) absl::SleepFor(absl::Milliseconds(5));
-    EXPECT_EQ(collector->CollectGarbage(0, false)->entries_kept, 2);
+    EXPECT_EQ(collector->CollectGarbage({})->results.entries_kept, 2);
     EXPECT_TRUE(WriteFile(Path("go"), "").ok());
   });
   const RunResult result = Run(builder);
@@ -446,6 +518,7 @@ TEST_F(EngineTest, TheLogTellsTheRun) {
   ASSERT_EQ(events.size(), 5);
   EXPECT_EQ(events[0].run_started().stage(0).name(), "a");
   EXPECT_EQ(events[0].run_started().argument(1), "x");
+  EXPECT_EQ(events[0].run_started().millrace_version(), kVersion);
   EXPECT_GT(events[0].run_started().machine().memory_bytes(), 0);
   EXPECT_TRUE(events[1].stage_changed().has_key_record());
   EXPECT_EQ(events[4].run_finished().stages_run(), 1);

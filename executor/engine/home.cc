@@ -63,6 +63,16 @@ absl::Status Home::PointLatest(const std::string& pipeline, const std::string& r
   return RenameFile(aside, link);
 }
 
+std::set<std::string> Home::LatestRuns() const {
+  std::set<std::string> runs;
+  for (const std::string& pipeline : FolderNames(folder_ + "/latest")) {
+    std::string target(4096, '\0');
+    const ssize_t n = ::readlink(Latest(pipeline).c_str(), target.data(), target.size());
+    if (n > 0) runs.insert(std::string(BaseName({target.data(), static_cast<size_t>(n)})));
+  }
+  return runs;
+}
+
 void Home::CleanUp() const {
   for (const std::string& run_id : FolderNames(Leases())) {
     const std::string path = JoinPath(Leases(), run_id);
@@ -83,10 +93,21 @@ std::string NewRunId() {
 
 absl::StatusOr<std::unique_ptr<Lease>> Lease::Take(const Home& home, const std::string& run_id) {
   const std::string path = JoinPath(home.Leases(), run_id);
-  const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
-  if (fd < 0) return ErrnoError(errno, "create", path);
-  std::unique_ptr<Lease> lease(new Lease(path, fd));
-  if (::flock(fd, LOCK_EX | LOCK_NB) != 0) return ErrnoError(errno, "lock", path);
+  std::unique_ptr<Lease> lease;
+  int fd = -1;
+  while (lease == nullptr) {
+    fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+    if (fd < 0) return ErrnoError(errno, "create", path);
+    while (::flock(fd, LOCK_EX) != 0 && errno == EINTR) {
+    }
+    // Before it was locked it looked abandoned, and CleanUp() of another process may have removed it.
+    struct stat at_path, open;
+    if (::fstat(fd, &open) == 0 && ::stat(path.c_str(), &at_path) == 0 && at_path.st_ino == open.st_ino) {
+      lease.reset(new Lease(path, fd));
+    } else {
+      ::close(fd);
+    }
+  }
   const int64_t now = absl::ToUnixMicros(absl::Now());
   errno = 0;
   if (::write(fd, &now, sizeof(now)) != sizeof(now)) return ErrnoError(errno == 0 ? ENOSPC : errno, "write", path);
@@ -118,7 +139,11 @@ std::vector<Lease::Held> Lease::All(const Home& home) {
     const absl::StatusOr<std::string> content = ReadFile(path);
     Held held;
     held.run_id = run_id;
-    if (!content.ok() || content->size() < sizeof(held.since_unix_micros)) continue;
+    if (!content.ok()) continue;
+    if (content->size() < sizeof(held.since_unix_micros)) {
+      all.push_back(std::move(held));
+      continue;
+    }
     std::memcpy(&held.since_unix_micros, content->data(), sizeof(held.since_unix_micros));
     held.keys.resize((content->size() - sizeof(held.since_unix_micros)) / sizeof(Digest));
     std::memcpy(held.keys.data(), content->data() + sizeof(held.since_unix_micros), held.keys.size() * sizeof(Digest));

@@ -8,6 +8,7 @@
 //   <home>/index/             which keys the stages of a pipeline had (stage_index.h)
 //   <home>/leases/<run id>    locked while the run goes on: what it relies on is not collected (Lease)
 //   <home>/work/<run id>/     working folders of running stages
+//   <home>/jobs/<key>/        the same of gangs that outlive the executor, with a record to find them by
 //   <home>/exposed/<digest>/  artifacts laid out as files, for people
 #ifndef MILLRACE_EXECUTOR_ENGINE_HOME_H_
 #define MILLRACE_EXECUTOR_ENGINE_HOME_H_
@@ -15,6 +16,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -38,6 +40,7 @@ class Home {
   std::string Index(const std::string& pipeline) const { return folder_ + "/index/" + pipeline + ".log"; }
   std::string Leases() const { return folder_ + "/leases"; }
   std::string Work(const std::string& run_id) const { return folder_ + "/work/" + run_id; }
+  std::string Job(const std::string& key) const { return folder_ + "/jobs/" + key; }
   std::string Exposed() const { return folder_ + "/exposed"; }
   const std::string& folder() const { return folder_; }
 
@@ -45,6 +48,8 @@ class Home {
   absl::Status Create() const;
   // Makes `Latest(pipeline)` point at the run.
   absl::Status PointLatest(const std::string& pipeline, const std::string& run_id) const;
+  // The runs that latest/ points to.
+  std::set<std::string> LatestRuns() const;
   // Removes the working folders and leases of runs that were killed.
   void CleanUp() const;
 
@@ -73,7 +78,7 @@ class Lease {
     int64_t since_unix_micros = 0;
     std::vector<Digest> keys;
   };
-  // Those of runs that go on.
+  // Those of runs that go on. One that was not written yet is held since ever.
   static std::vector<Held> All(const Home& home);
 
  private:

@@ -40,6 +40,12 @@ std::string Describe(const ResolvedPipeline& pipeline, const ResolvedStage& stag
   return absl::StrCat(name, " changed: ", Shortened(difference.before), " -> ", Shortened(difference.after));
 }
 
+int64_t BytesOf(const ActionEntry& entry) {
+  int64_t bytes = 0;
+  for (const OutputTree& output : entry.output()) bytes += output.size_bytes();
+  return bytes;
+}
+
 class Planner {
  public:
   Planner(Store& store, const ResolvedPipeline& pipeline, const EngineOptions& options)
@@ -87,6 +93,7 @@ class Planner {
       plan.status = StagePlan::Status::kCached;
       plan.reason = "cached";
       plan.expected_seconds = plan.entry->duration_seconds();
+      plan.expected_bytes = BytesOf(*plan.entry);
       return absl::OkStatus();
     }
     plan.status = StagePlan::Status::kRun;
@@ -110,7 +117,7 @@ class Planner {
   }
 
   std::string WhyRun(const ResolvedStage& stage, const StagePlan& plan) const {
-    if (!plan.previous.has_value()) return "new: never ran";
+    if (!plan.previous.has_value()) return "new: no result of it yet";
     const std::vector<KeyDifference> differences = CompareKeyRecords(*plan.previous, *plan.key_record);
     if (differences.empty()) return "its entry is gone";
     std::string reason = Describe(pipeline_, stage, differences.front());
@@ -131,6 +138,7 @@ class Planner {
       fewest = count;
       plan.previous = found->entry.key();
       plan.expected_seconds = found->entry.duration_seconds();
+      plan.expected_bytes = BytesOf(found->entry);
       if (!plan.key_record.has_value()) return;
     }
   }

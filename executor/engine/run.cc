@@ -1,5 +1,6 @@
-// Threads take the ready stage that comes first in the pipeline's order among those that fit, and drive it to its end:
-// decide, run, publish. The calling thread hands events on, to the log and to the sink.
+// Threads take the ready stage that has the longest way to the end among those that a machine is free for, and drive it
+// to its end: run, publish, decide on what waits for it. The calling thread hands events on, to the log and to the
+// sink.
 //
 // A stage that ends decides on its consumers at once (a look-up), so that a chain of cached stages costs no thread.
 #include "executor/engine/run.h"
@@ -27,6 +28,8 @@ constexpr absl::Duration kSyncAfter = absl::Seconds(30);
 constexpr std::chrono::milliseconds kPassOnEvery(20);
 constexpr size_t kPassOnAtOnce = 256;
 constexpr int64_t kDecideTogether = 64;
+// Times that a stage's machines may be taken back before it is given up.
+constexpr int kMaxLost = 50;
 constexpr absl::Duration kRetryDelay = absl::Milliseconds(200);
 
 StageInfo InfoOf(const ResolvedPipeline& pipeline, const ResolvedStage& stage) {
@@ -51,17 +54,18 @@ StageInfo InfoOf(const ResolvedPipeline& pipeline, const ResolvedStage& stage) {
 bool IsSettled(StageState state) { return state != WAITING && state != READY && state != RUNNING; }
 
 PipelineRun::PipelineRun(Store& store, const ResolvedPipeline& pipeline, const EngineOptions& options, int jobs,
-                         const std::string& boot_id, const std::atomic<int>& interrupts, const EventSink& sink)
+                         const std::atomic<int>& interrupts, const EventSink& sink)
     : store_(store),
       pipeline_(pipeline),
       options_(options),
       jobs_(jobs),
-      boot_id_(boot_id),
       interrupts_(interrupts),
       sink_(sink),
       consumers_(pipeline.stages.size()),
       stages_(pipeline.stages.size()),
-      num_unsettled_(static_cast<int>(pipeline.stages.size())) {
+      num_unsettled_(static_cast<int>(pipeline.stages.size())),
+      machines_(options.cluster.has_value() && !pipeline.launcher.empty() ? Machines::OfCluster(*options.cluster)
+                                                                          : Machines::OfThisMachine(jobs)) {
   for (int i = 0; i < static_cast<int>(pipeline.stages.size()); ++i) {
     std::set<int> producers;
     for (const StageEdge& edge : pipeline.stages[i].edges) producers.insert(edge.producer);
@@ -87,10 +91,11 @@ absl::StatusOr<RunResult> PipelineRun::Execute() {
       if (stage.known) relied_on.push_back(stage.decision.key);
     }
     if (relied_on.size() < stages_.size()) RETURN_IF_ERROR(lease_->Add(relied_on));
+    RETURN_IF_ERROR(InstallTools());
   }
-  RETURN_IF_ERROR(InstallTools());
   RETURN_IF_ERROR(Begin());
 
+  RankStages();
   std::unique_lock lock(mutex_);
   SettleCached(lock);
   for (int i = 0; i < static_cast<int>(stages_.size()); ++i) {
@@ -99,7 +104,7 @@ absl::StatusOr<RunResult> PipelineRun::Execute() {
   std::vector<std::thread> threads;
   if (!ready_.empty()) {
     RETURN_IF_ERROR(backend_.Start());
-    const int num_threads = std::min(jobs_, num_unsettled_);
+    const int num_threads = std::min(machines_.max_gangs(), num_unsettled_);
     for (int t = 0; t < num_threads; ++t) threads.emplace_back([this] { Work(); });
   }
   while (num_unsettled_ > 0) {
@@ -139,7 +144,7 @@ absl::Status PipelineRun::Begin() {
   ASSIGN_OR_RETURN(log_, RunLogWriter::Create(run_folder_));
   RETURN_IF_ERROR(store_.home.PointLatest(pipeline_.name, run_id_));
   work_folders_ = std::make_unique<WorkFolders>(store_.home.Work(run_id_));
-  context_ = {&store_, &backend_, work_folders_.get(), &pipeline_, run_id_, run_folder_, boot_id_, jobs_, &stop_};
+  context_ = {&store_, &backend_, work_folders_.get(), &pipeline_, run_id_, run_folder_, &stop_};
 
   RunEvent event;
   RunStarted& started = *event.mutable_run_started();
@@ -150,6 +155,7 @@ absl::Status PipelineRun::Begin() {
   started.set_resolved_text(pipeline_.text);
   for (const ResolvedStage& stage : pipeline_.stages) *started.add_stage() = InfoOf(pipeline_, stage);
   for (const std::string& argument : options_.arguments) started.add_argument(argument);
+  started.set_millrace_version(kVersion);
   *started.mutable_machine() = ReadMachineFacts(pipeline_.numerics);
   started.set_jobs(jobs_);
   std::lock_guard lock(mutex_);
@@ -177,29 +183,54 @@ absl::Status PipelineRun::DecideAll() {
         status[members[m]] = DecideStage(members[m]);
     });
   }
+  RETURN_IF_ERROR(store_.memo->Flush());  // also of a run that goes no further: what was read need not be read again
+  if (interrupts_ > 0) return absl::CancelledError("interrupted; nothing was run");
   for (int i = 0; i < count; ++i) {
-    const std::string& name = pipeline_.stages[i].name;
-    if (!status[i].ok()) return Annotate(status[i], absl::StrCat("stage \"", name, "\""));
-    const std::vector<std::string>& differences = stages_[i].decision.lock_differences;
-    if (differences.empty()) continue;
-    if (options_.locked) {
-      return absl::FailedPreconditionError(absl::StrCat(
-          "stage \"", name, "\": files are not what their lock says\n    ", absl::StrJoin(differences, "\n    "),
-          "\n  why: --locked\n  fix: get the locked files, or write the lock file anew"));
-    }
-    notes_.push_back(
-        absl::StrCat("stage \"", name, "\": files are not what their lock says: ", absl::StrJoin(differences, "; ")));
+    if (!status[i].ok()) return Annotate(status[i], absl::StrCat("stage \"", pipeline_.stages[i].name, "\""));
+    if (!stages_[i].decision.lock_differences.empty()) notes_.push_back(LockNote(i, stages_[i].decision));
   }
-  return store_.memo->Flush();
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Decision> PipelineRun::DecideOn(int i, const std::vector<const ActionEntry*>& producers,
+                                               const DecideOptions& options) {
+  ASSIGN_OR_RETURN(Decision decision, Decide(store_, pipeline_, i, producers, options));
+  if (options_.locked && !decision.lock_differences.empty()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("files are not what their lock says\n    ", absl::StrJoin(decision.lock_differences, "\n    "),
+                     "\n  why: --locked\n  fix: get the locked files, or write the lock file anew"));
+  }
+  return decision;
+}
+
+absl::StatusOr<Decision> PipelineRun::DecideNow(int i, const DecideOptions& options,
+                                                std::unique_lock<std::mutex>& lock) {
+  const ProducerOutputs producers = CopyOutputs(i);
+  lock.unlock();
+  absl::StatusOr<Decision> decision = absl::UnknownError("");
+  {
+    const Cas::Hold hold(*store_.cas);
+    decision = DecideOn(i, producers.pointers, options);
+    if (decision.ok() && decision->state != EntryState::kAbsent) lease_->Add({decision->key}).IgnoreError();
+  }
+  lock.lock();
+  if (decision.ok() && !decision->lock_differences.empty()) Note(LockNote(i, *decision));
+  return decision;
+}
+
+std::string PipelineRun::LockNote(int i, const Decision& decision) const {
+  return absl::StrCat("stage \"", pipeline_.stages[i].name,
+                      "\": files are not what their lock says: ", absl::StrJoin(decision.lock_differences, "; "));
 }
 
 absl::Status PipelineRun::DecideStage(int i) {
+  if (interrupts_ > 0) return absl::OkStatus();
   Stage& stage = stages_[i];
   for (const StageEdge& edge : pipeline_.stages[i].edges) {
     const Stage& producer = stages_[edge.producer];
     if (!producer.known || producer.decision.entry.gate_failed()) return absl::OkStatus();
   }
-  ASSIGN_OR_RETURN(stage.decision, Decide(store_, pipeline_, i, Producers(i), OptionsFor(i)));
+  ASSIGN_OR_RETURN(stage.decision, DecideOn(i, Producers(i), OptionsFor(i)));
   stage.decided = true;
   stage.known = stage.decision.state != EntryState::kAbsent;
   return absl::OkStatus();
@@ -241,11 +272,13 @@ void PipelineRun::SettleCached(std::unique_lock<std::mutex>& lock) {
   }
 }
 
-// Before the first stage, those of all that may run.
+// Before the first stage, those of all that may run. Under a Cas::Hold.
 absl::Status PipelineRun::InstallTools() {
   for (int i = 0; i < static_cast<int>(stages_.size()); ++i) {
     const std::string& tool = pipeline_.stages[i].tool;
-    if (!tool.empty() && !stages_[i].counted_cached) RETURN_IF_ERROR(store_.tools->Install(tool).status());
+    if (tool.empty() || stages_[i].counted_cached) continue;
+    if (interrupts_ > 0) return absl::CancelledError("interrupted; nothing was run");
+    RETURN_IF_ERROR(store_.tools->Install(tool).status());
   }
   return absl::OkStatus();
 }
@@ -254,6 +287,13 @@ std::vector<const ActionEntry*> PipelineRun::Producers(int i) const {
   std::vector<const ActionEntry*> producers;
   for (const StageEdge& edge : pipeline_.stages[i].edges) producers.push_back(&stages_[edge.producer].decision.entry);
   return producers;
+}
+
+PipelineRun::ProducerOutputs PipelineRun::CopyOutputs(int i) const {
+  ProducerOutputs copies;
+  for (const ActionEntry* entry : Producers(i)) *copies.entries.emplace_back().mutable_output() = entry->output();
+  for (const ActionEntry& entry : copies.entries) copies.pointers.push_back(&entry);
+  return copies;
 }
 
 void PipelineRun::Emit(RunEvent event) {
@@ -304,10 +344,39 @@ void PipelineRun::PassOnEvents(std::unique_lock<std::mutex>& lock) {
     Note(absl::StrCat("the run's log misses something: ", status.message()));
 }
 
-int PipelineRun::NextReady() const {
-  if (stop_ > 0) return -1;
-  for (const int i : ready_) {
-    if (cpus_used_ + CpusOf(pipeline_.stages[i], jobs_) <= jobs_) return i;
+// Durations are those of the nearest earlier run of each stage.
+void PipelineRun::RankStages() {
+  std::vector<double> seconds(stages_.size(), 0);
+  const absl::StatusOr<std::unique_ptr<StageIndex>> index =
+      num_unsettled_ > jobs_ && FileExists(store_.home.Index(pipeline_.name))
+          ? StageIndex::Open(store_.home.Index(pipeline_.name))
+          : absl::NotFoundError("");
+  for (size_t i = 0; index.ok() && i < stages_.size(); ++i) {
+    if (stages_[i].counted_cached) continue;
+    const std::vector<Digest> keys = (*index)->KeysOf(pipeline_.stages[i].name, pipeline_.stages[i].kind);
+    if (keys.empty()) continue;
+    const auto found = store_.cache->Lookup(keys.front(), {.check_bytes = false, .with_key = false});
+    if (found.ok() && found->state != EntryState::kAbsent) seconds[i] = found->entry.duration_seconds();
+  }
+  seconds_to_end_ = CriticalPathSeconds(pipeline_, seconds);
+}
+
+int PipelineRun::TakeReady(Placement& placement) {
+  for (auto it = ready_.begin(); stop_ == 0 && it != ready_.end() && machines_.any_free();) {
+    const int i = it->second;
+    absl::StatusOr<absl::optional<Placement>> taken = machines_.Take(NeedsOf(pipeline_, pipeline_.stages[i]));
+    if (!taken.ok()) {
+      it = ready_.erase(it);
+      AttemptResult result;
+      result.status = taken.status();
+      Fail(i, result);
+    } else if (taken->has_value()) {
+      ready_.erase(it);
+      placement = **std::move(taken);
+      return i;
+    } else {
+      ++it;
+    }
   }
   return -1;
 }
@@ -315,33 +384,32 @@ int PipelineRun::NextReady() const {
 void PipelineRun::Work() {
   std::unique_lock lock(mutex_);
   while (num_unsettled_ > 0) {
-    const int i = NextReady();
+    Placement placement;
+    const int i = TakeReady(placement);
     if (i < 0) {
-      work_.wait(lock);
+      if (num_unsettled_ > 0) work_.wait(lock);
       continue;
     }
-    ready_.erase(i);
-    const int cpus = CpusOf(pipeline_.stages[i], jobs_);
-    cpus_used_ += cpus;
     ++num_running_;
-    RunStage(i, lock);
+    RunStage(i, placement, lock);
     --num_running_;
-    cpus_used_ -= cpus;
+    machines_.GiveBack(placement);
     work_.notify_all();
   }
 }
 
 void PipelineRun::MakeReady(int i) {
   Transition(i, READY);
-  ready_.insert(i);
+  ready_.emplace(-seconds_to_end_[i], i);
   work_.notify_all();
 }
 
 // Attempts until it is there, or none is left.
-void PipelineRun::RunStage(int i, std::unique_lock<std::mutex>& lock) {
+void PipelineRun::RunStage(int i, const Placement& placement, std::unique_lock<std::mutex>& lock) {
   Stage& stage = stages_[i];
   const ResolvedStage& resolved = pipeline_.stages[i];
   const int attempts = resolved.execution.attempts();
+  int lost = 0;  // attempts that ended because the machines went
   const ReportSink report = [&](int rank, const StageEvent& event, const SegmentEntry* segment) {
     RunEvent reported;
     reported.mutable_stage_reported()->set_stage(resolved.name);
@@ -351,6 +419,12 @@ void PipelineRun::RunStage(int i, std::unique_lock<std::mutex>& lock) {
     std::lock_guard inner(mutex_);
     Emit(std::move(reported));
   };
+  if (stage.rebuilt) {
+    // It was decided on as one that needs not run.
+    absl::StatusOr<Decision> decision = DecideNow(i, {.will_run = true}, lock);
+    if (!decision.ok()) return FailUndecided(i, decision.status());
+    stage.decision = *std::move(decision);
+  }
   while (true) {
     ++stage.attempt;
     StageChanged details;
@@ -359,9 +433,10 @@ void PipelineRun::RunStage(int i, std::unique_lock<std::mutex>& lock) {
       details.set_total_steps(resolved.train_steps->total_steps);
     }
     Transition(i, RUNNING, std::move(details));
-    const std::vector<const ActionEntry*> producers = Producers(i);
+    const ProducerOutputs producers = CopyOutputs(i);
     lock.unlock();
-    AttemptResult result = RunAttempt(context_, i, stage.decision, producers, stage.attempt, report);
+    AttemptResult result =
+        RunAttempt(context_, i, stage.decision, producers.pointers, placement, stage.attempt, report);
     lock.lock();
     switch (result.outcome) {
       case AttemptResult::Outcome::kComplete:
@@ -374,30 +449,29 @@ void PipelineRun::RunStage(int i, std::unique_lock<std::mutex>& lock) {
         if (const Stage& gone = stages_[result.gone_producer]; gone.rebuilt && IsSettled(gone.state))
           return Fail(i, result);
         return Rebuild(i, result.gone_producer);
+      case AttemptResult::Outcome::kLost:
+        ++lost;
+        break;
       case AttemptResult::Outcome::kInputChanged:
       case AttemptResult::Outcome::kFailed:
         break;
     }
     const bool changed = result.outcome == AttemptResult::Outcome::kInputChanged;
-    if (stop_ > 0 || stage.attempt >= std::max(attempts, changed ? 3 : 1) || !(changed || result.retry))
-      return Fail(i, result);
-    Note(absl::StrCat("stage \"", resolved.name, "\": attempt ", stage.attempt, " of ", attempts, ": ",
+    const bool was_lost = result.outcome == AttemptResult::Outcome::kLost;
+    const int counted = stage.attempt - lost;
+    const bool again = was_lost ? lost <= kMaxLost : counted < std::max(attempts, changed ? 3 : 1);
+    if (stop_ > 0 || !again || !(was_lost || changed || result.retry)) return Fail(i, result);
+    Note(absl::StrCat("stage \"", resolved.name,
+                      "\": ", was_lost ? "" : absl::StrCat("attempt ", counted, " of ", attempts, ": "),
                       result.status.message(), "\n  trying again"));
     lock.unlock();
     absl::SleepFor(kRetryDelay);
-    absl::StatusOr<Decision> decision = absl::UnknownError("");
-    {
-      // Its inputs may be others now, and its chain is longer.
-      const Cas::Hold hold(*store_.cas);
-      DecideOptions options = OptionsFor(i);
-      options.force &= !resolved.train_steps.has_value();
-      decision = Decide(store_, pipeline_, i, producers, options);
-    }
     lock.lock();
-    if (!decision.ok()) {
-      result.status = decision.status();
-      return Fail(i, result);
-    }
+    // Its inputs may be others now, and its chain is longer.
+    DecideOptions options = OptionsFor(i);
+    options.force &= !resolved.train_steps.has_value();
+    absl::StatusOr<Decision> decision = DecideNow(i, options, lock);
+    if (!decision.ok()) return FailUndecided(i, decision.status());
     stage.decision = *std::move(decision);
     if (stage.decision.state == EntryState::kComplete && !Forced(i))
       return Complete(i, COMPLETE, stage.decision.entry, lock);
@@ -429,19 +503,9 @@ void PipelineRun::Release(int i, std::unique_lock<std::mutex>& lock) {
       Stage& stage = stages_[consumer];
       if (stage.state != WAITING || --stage.waits_for > 0) continue;
       if (!stage.decided) {
-        const std::vector<const ActionEntry*> producers = Producers(consumer);
-        lock.unlock();
-        absl::StatusOr<Decision> decision = absl::UnknownError("");
-        {
-          const Cas::Hold hold(*store_.cas);
-          decision = Decide(store_, pipeline_, consumer, producers, OptionsFor(consumer));
-          if (decision.ok() && decision->state != EntryState::kAbsent) lease_->Add({decision->key}).IgnoreError();
-        }
-        lock.lock();
+        absl::StatusOr<Decision> decision = DecideNow(consumer, OptionsFor(consumer), lock);
         if (!decision.ok()) {
-          AttemptResult result;
-          result.status = decision.status();
-          Fail(consumer, result);
+          FailUndecided(consumer, decision.status());
           continue;
         }
         stage.decision = *std::move(decision);
@@ -471,10 +535,22 @@ void PipelineRun::Fail(int i, const AttemptResult& result) {
   for (const std::string& line : result.log_tail) details.add_log_tail(line);
   if (!result.log_path.empty()) details.set_log_path(result.log_path);
   Transition(i, FAILED, std::move(details));
-  // The first failure counts; what else runs is ended in order.
+  // The first failure counts; what else runs is ended in order, or all that does not need this stage goes on.
   if (exit_status_ == 0 || exit_status_ == 4) exit_status_ = result.machine_failed ? 3 : 1;
-  stop_ = std::max(stop_.load(), 1);
+  if (!options_.keep_going) stop_ = std::max(stop_.load(), 1);
   SkipConsumers(i);
+}
+
+void PipelineRun::FailUndecided(int i, const absl::Status& status) {
+  if (absl::IsCancelled(status)) {
+    exit_status_ = 130;
+    stop_ = std::max(stop_.load(), 1);
+    Transition(i, SKIPPED);
+    return SkipConsumers(i);
+  }
+  AttemptResult result;
+  result.status = status;
+  Fail(i, result);
 }
 
 void PipelineRun::SkipConsumers(int i) {
@@ -485,18 +561,22 @@ void PipelineRun::SkipConsumers(int i) {
   }
 }
 
-// A producer's bytes went away since the run began: it runs again, once, and its consumer after it.
+// A producer's bytes went away since the run began: it runs again, once, and its consumers after it. They are decided
+// on again: should its inputs have changed meanwhile, so has what it makes.
 void PipelineRun::Rebuild(int consumer, int producer) {
   Note(absl::StrCat("stage \"", pipeline_.stages[producer].name, "\": some of its bytes are gone; it runs again"));
   Stage& stage = stages_[producer];
   Transition(consumer, WAITING);
+  stages_[consumer].decided = false;
   stages_[consumer].waits_for = 1;
   --stages_[consumer].attempt;
   if (!IsSettled(stage.state)) return;  // another consumer has noticed
   stage.rebuilt = true;
   stage.counted_cached = false;
   for (const int other : consumers_[producer]) {
-    if (other != consumer && stages_[other].state == WAITING) ++stages_[other].waits_for;
+    if (other == consumer || stages_[other].state != WAITING) continue;
+    stages_[other].decided = false;
+    ++stages_[other].waits_for;
   }
   MakeReady(producer);
 }

@@ -16,6 +16,7 @@
 #include "executor/engine/decide.h"
 #include "executor/engine/engine.h"
 #include "executor/engine/home.h"
+#include "executor/engine/placement.h"
 #include "executor/engine/run_log.h"
 #include "executor/engine/stage_attempt.h"
 #include "executor/engine/work_folders.h"
@@ -27,9 +28,10 @@ namespace millrace {
 class PipelineRun {
  public:
   PipelineRun(Store& store, const ResolvedPipeline& pipeline, const EngineOptions& options, int jobs,
-              const std::string& boot_id, const std::atomic<int>& interrupts, const EventSink& sink);
+              const std::atomic<int>& interrupts, const EventSink& sink);
   ~PipelineRun();
 
+  // Cancelled: interrupted before anything ran.
   absl::StatusOr<RunResult> Execute();
 
  private:
@@ -50,6 +52,12 @@ class PipelineRun {
   // Decides on all that can be decided before anything runs.
   absl::Status DecideAll();
   absl::Status DecideStage(int i);
+  // Decides on a stage, and with --locked refuses files that are not what their lock says. Under a Cas::Hold.
+  absl::StatusOr<Decision> DecideOn(int i, const std::vector<const ActionEntry*>& producers,
+                                    const DecideOptions& options);
+  // The same in the middle of the run, with a Hold and a note of what differs; the lock is open meanwhile.
+  absl::StatusOr<Decision> DecideNow(int i, const DecideOptions& options, std::unique_lock<std::mutex>& lock);
+  std::string LockNote(int i, const Decision& decision) const;
   void MarkNeeded();
   void SettleCached(std::unique_lock<std::mutex>& lock);
   absl::Status InstallTools();
@@ -62,15 +70,24 @@ class PipelineRun {
   void PassOnEvents(std::unique_lock<std::mutex>& lock);
 
   void Work();
-  int NextReady() const;
-  void RunStage(int i, std::unique_lock<std::mutex>& lock);
+  // The first ready stage that a machine is free for, with its place; -1: none.
+  int TakeReady(Placement& placement);
+  void RunStage(int i, const Placement& placement, std::unique_lock<std::mutex>& lock);
+  void RankStages();
   void Complete(int i, StageState state, ActionEntry entry, std::unique_lock<std::mutex>& lock);
   void Fail(int i, const AttemptResult& result);
+  void FailUndecided(int i, const absl::Status& status);
   void Release(int i, std::unique_lock<std::mutex>& lock);
   void MakeReady(int i);
   void SkipConsumers(int i);
   void Rebuild(int consumer, int producer);
   std::vector<const ActionEntry*> Producers(int i) const;
+  // The outputs of the producers as they are now: while the lock is open one of them may run again.
+  struct ProducerOutputs {
+    std::vector<ActionEntry> entries;
+    std::vector<const ActionEntry*> pointers;
+  };
+  ProducerOutputs CopyOutputs(int i) const;
   bool Forced(int i) const { return options_.force.contains(pipeline_.stages[i].name); }
   DecideOptions OptionsFor(int i) const {
     return {.force = Forced(i), .record_of_cached = stages_.size() <= kMaxKeyRecords};
@@ -80,7 +97,6 @@ class PipelineRun {
   const ResolvedPipeline& pipeline_;
   const EngineOptions& options_;
   const int jobs_;
-  const std::string boot_id_;
   const std::atomic<int>& interrupts_;
   const EventSink& sink_;
 
@@ -98,10 +114,11 @@ class PipelineRun {
   std::condition_variable work_;     // a stage is ready or has ended
   std::condition_variable settled_;  // all are
   std::vector<Stage> stages_;
-  std::vector<RunEvent> events_;  // not handed on yet
-  std::set<int> ready_;
+  std::vector<RunEvent> events_;            // not handed on yet
+  std::set<std::pair<double, int>> ready_;  // what takes longest to the end first: (-seconds, index)
   int num_unsettled_ = 0;
-  int cpus_used_ = 0;
+  Machines machines_;
+  std::vector<double> seconds_to_end_;  // by stage: on the longest way
   int num_running_ = 0;
   int exit_status_ = 0;
   bool log_failed_ = false;

@@ -23,6 +23,7 @@
 #include "base/status_macros.h"
 #include "executor/backends/overwrite.h"
 #include "executor/engine/event_collector.h"
+#include "executor/engine/job_record.pb.h"
 #include "executor/engine/machine.h"
 #include "executor/engine/stage_environment.h"
 #include "executor/engine/train_data.h"
@@ -46,12 +47,6 @@ constexpr absl::Duration kTrainGrace = absl::Seconds(60);
 constexpr absl::Duration kGrace = absl::Seconds(10);
 constexpr int64_t kFullDiskBytes = 1 << 20;  // left
 constexpr int64_t kMaxRecordedRates = 100'000;
-
-absl::Status MakeFolder(const std::string& path) {
-  if (::mkdir(path.c_str(), 0777) == 0 || errno == EEXIST) return absl::OkStatus();
-  if (errno == ENOENT) return CreateDirectories(path);
-  return ErrnoError(errno, "create folder", path);
-}
 
 std::vector<std::string> TailOf(const std::string& path) {
   const absl::StatusOr<std::string> log = ReadFile(path);
@@ -77,21 +72,27 @@ OutputTree Describe(const std::string& name, const PublishedTree& published) {
 class Attempt {
  public:
   Attempt(const RunContext& context, int stage_index, const Decision& decision,
-          const std::vector<const ActionEntry*>& producer, int attempt, const ReportSink& report)
+          const std::vector<const ActionEntry*>& producer, const Placement& placement, int attempt,
+          const ReportSink& report)
       : context_(context),
         store_(*context.store),
         stage_(context.pipeline->stages[stage_index]),
         decision_(decision),
         producer_(producer),
+        placement_(placement),
         attempt_(attempt),
         report_(report),
-        cpus_(CpusOf(stage_, context.jobs)) {}
+        hashing_threads_(std::max(1, placement.cpus_per_rank * stage_.ranks)) {}
 
   AttemptResult Run() {
     absl::Status status = Prepare();
     if (status.ok()) status = RunGang();
     if (result_.outcome == AttemptResult::Outcome::kFailed && result_.status.ok() && status.ok()) status = Publish();
-    if (!work_.empty()) context_.work_folders->GiveBack(work_);
+    if (job_.has_value()) {
+      RemoveTree(JobFolder()).IgnoreError();
+    } else if (!work_.empty()) {
+      context_.work_folders->GiveBack(work_);
+    }
     if (!status.ok() && result_.status.ok()) Fail(status);
     return std::move(result_);
   }
@@ -130,18 +131,61 @@ class Attempt {
     return result_;
   }
 
-  absl::Status Prepare() {
+  // Where a gang that outlives the executor is found again.
+  std::string JobFolder() const { return store_.home.Job(decision_.key.Hex()); }
+
+  // The gang of an executor that is gone, if the backend still has it; else nothing is left of it.
+  absl::Status Adopt() {
+    JobRecord record;
+    const absl::StatusOr<std::string> bytes = ReadFile(JobFolder() + "/record");
+    if (bytes.ok() && record.ParseFromString(*bytes)) {
+      job_ = record;
+      work_ = JobFolder() + "/work";
+      const absl::StatusOr<GangSpec> spec = MakeSpec();
+      absl::StatusOr<std::unique_ptr<Gang>> found = spec.ok() ? context_.backend->Adopt(*spec) : spec.status();
+      if (found.ok() && *found != nullptr) {
+        adopted_ = *std::move(found);
+        return absl::OkStatus();
+      }
+      job_.reset();
+      work_.clear();
+      RETURN_IF_ERROR(found.status());
+    }
+    return RemoveTree(JobFolder());
+  }
+
+  absl::Status TakeWorkFolder() {
     std::vector<std::string> output_names;
     for (const OutputSpec& output : stage_.outputs) output_names.push_back(output.name);
-    ASSIGN_OR_RETURN(work_, context_.work_folders->Take(output_names));
+    if (!context_.backend->gangs_outlive_executor()) {
+      ASSIGN_OR_RETURN(work_, context_.work_folders->Take(output_names));
+      return absl::OkStatus();
+    }
+    JobRecord& record = job_.emplace();
+    // The key says what it is, the rest that it is this try.
+    record.set_id(absl::StrCat(decision_.key.Hex().substr(0, 16), "-", context_.run_id, "-", attempt_));
+    record.set_resume_step(decision_.chain.resume_step);
+    if (decision_.chain.resume_step > 0) *record.mutable_resume_state() = decision_.chain.resume_state;
+    record.set_submitted_unix_micros(absl::ToUnixMicros(absl::Now()));
+    work_ = JobFolder() + "/work";
+    RETURN_IF_ERROR(CreateDirectories(work_ + "/in"));
+    for (const std::string& name : output_names) RETURN_IF_ERROR(CreateDirectories(absl::StrCat(work_, "/out/", name)));
+    return absl::OkStatus();
+  }
+
+  absl::Status Prepare() {
+    if (context_.backend->gangs_outlive_executor()) RETURN_IF_ERROR(Adopt());
+    if (adopted_ == nullptr) RETURN_IF_ERROR(TakeWorkFolder());
     for (size_t e = 0; e < stage_.edges.size(); ++e) RETURN_IF_ERROR(LayOut(stage_.edges[e], *producer_[e]));
     if (stage_.train_steps.has_value()) data_ = TrainData::Of(*store_.cas, stage_, producer_);
+    if (adopted_ != nullptr) return absl::OkStatus();
     for (const ExternalInput& input : stage_.external_inputs)
       RETURN_IF_ERROR(LayOutInput(input, absl::StrCat(work_, "/in/", input.name), stage_.kind == "custom"));
     if (decision_.chain.resume_step > 0) {
       ASSIGN_OR_RETURN(const Digest state, Digest::Parse(decision_.chain.resume_state.digest()));
-      ASSIGN_OR_RETURN(const Tree tree, store_.cas->GetTree(state));
+      ASSIGN_OR_RETURN(Tree tree, store_.cas->GetTree(state));
       RETURN_IF_ERROR(store_.cas->Materialize(tree, work_ + "/in/resume", MaterializeMode::kHardLink));
+      resume_ = std::move(tree);
     }
     if (stage_.uses_floating_point) RETURN_IF_ERROR(CheckNumerics(context_.pipeline->numerics));
     return absl::OkStatus();
@@ -153,8 +197,9 @@ class Attempt {
     ASSIGN_OR_RETURN(const OutputTree* output, FindOutput(producer, edge.output));
     ASSIGN_OR_RETURN(const Digest digest, Digest::Parse(output->digest()));
     absl::StatusOr<Tree> tree = store_.cas->GetTree(digest);
-    const absl::Status status =
-        tree.ok() ? store_.cas->Materialize(*tree, absl::StrCat(work_, "/in/", edge.name), mode) : tree.status();
+    absl::Status status = tree.status();
+    if (status.ok() && adopted_ == nullptr)
+      status = store_.cas->Materialize(*tree, absl::StrCat(work_, "/in/", edge.name), mode);
     if (absl::IsNotFound(status) || absl::IsDataLoss(status)) {
       result_.outcome = AttemptResult::Outcome::kInputGone;
       result_.gone_producer = edge.producer;
@@ -162,6 +207,24 @@ class Attempt {
     }
     if (status.ok()) inputs_.push_back(*std::move(tree));
     return status;
+  }
+
+  absl::Duration TimeLimit() const {
+    double seconds = 0;
+    return absl::SimpleAtod(stage_.execution.time_limit(), &seconds) && seconds > 0 ? absl::Seconds(seconds)
+                                                                                    : absl::InfiniteDuration();
+  }
+
+  // What other machines must be sent.
+  void AddStaged(GangSpec& spec, const std::string& runfiles) {
+    for (size_t e = 0; e < inputs_.size(); ++e)
+      spec.inputs.push_back({absl::StrCat("in/", stage_.edges[e].name), inputs_[e]});
+    for (const ExternalInput& input : stage_.external_inputs)
+      spec.inputs.push_back({absl::StrCat("in/", input.name), decision_.external.at(input.name).tree});
+    if (resume_.has_value()) spec.inputs.push_back({"in/resume", *resume_});
+    for (const OutputSpec& output : stage_.outputs) spec.outputs.push_back(absl::StrCat("out/", output.name));
+    if (const Tree* tool = stage_.tool.empty() ? nullptr : store_.tools->TreeOf(stage_.tool); tool != nullptr)
+      spec.tool = StagedFolder{runfiles, *tool};
   }
 
   absl::StatusOr<GangSpec> MakeSpec() {
@@ -175,10 +238,17 @@ class Attempt {
 
     GangSpec spec;
     spec.stage = stage_.name;
+    if (job_.has_value()) spec.id = job_->id();
     spec.work_folder = work_;
     spec.ranks = stage_.ranks;
+    spec.pool = placement_.pool;
+    spec.hosts = placement_.hosts;
+    spec.nodes = placement_.nodes;
+    spec.cpus_per_rank = placement_.cpus_per_rank;
+    spec.gpus_per_rank = placement_.gpus_per_rank;
     std::string runfiles;
     if (!stage_.tool.empty()) {
+      const Cas::Hold hold(*store_.cas);
       ASSIGN_OR_RETURN(const ToolStore::Installed installed, store_.tools->Install(stage_.tool));
       spec.argument = {installed.executable};
       runfiles = installed.root;
@@ -191,34 +261,44 @@ class Attempt {
                                                           "\n  fix: install it, or make it a `tool`"));
       }
     }
-    const int threads = stage_.threads_per_rank > 0 ? stage_.threads_per_rank : std::max(1, cpus_ / stage_.ranks);
+    const int threads = stage_.threads_per_rank > 0 ? stage_.threads_per_rank : placement_.cpus_per_rank;
     spec.environment = StageEnvironment(*context_.pipeline, stage_, request, work_, runfiles, threads);
     spec.gang.set_run_id(context_.run_id);
     spec.gang.set_attempt(attempt_);
     spec.gang.set_threads(threads);
     if (double seconds; absl::SimpleAtod(context_.pipeline->network.collective_timeout(), &seconds) && seconds > 0)
       spec.gang.set_collective_timeout_seconds(seconds);
-    if (decision_.chain.resume_step > 0) {
+    if (const int64_t step = ResumeStep(); step > 0) {
       spec.gang.set_resume_path("in/resume");
-      spec.gang.set_resume_step(decision_.chain.resume_step);
+      spec.gang.set_resume_step(step);
     }
     spec.torchrun_variables = stage_.ranks > 1 || stage_.kind == "train";
     spec.grace = stage_.kind == "train" ? kTrainGrace : kGrace;
-    if (double seconds; absl::SimpleAtod(stage_.execution.time_limit(), &seconds) && seconds > 0)
-      spec.time_limit = absl::Seconds(seconds);
+    spec.time_limit = TimeLimit();
     if (int64_t bytes; absl::SimpleAtoi(stage_.execution.memory(), &bytes)) spec.memory_bytes = bytes;
     for (int rank = 0; rank < stage_.ranks; ++rank) spec.log_path.push_back(WorkLogPath(rank));
+    if (!spec.hosts.empty()) AddStaged(spec, runfiles);
     return spec;
   }
 
+  // An adopted gang began where its record says, whatever has been recorded of the chain since.
+  int64_t ResumeStep() const { return job_.has_value() ? job_->resume_step() : decision_.chain.resume_step; }
+
+  absl::StatusOr<std::unique_ptr<Gang>> StartGang() {
+    adopted_here_ = adopted_ != nullptr;
+    if (adopted_here_) return std::move(adopted_);
+    ASSIGN_OR_RETURN(const GangSpec spec, MakeSpec());
+    // The record first: a gang without one would be started twice.
+    if (job_.has_value()) RETURN_IF_ERROR(WriteFileAtomic(JobFolder() + "/record", job_->SerializeAsString()));
+    return context_.backend->Submit(spec);
+  }
+
   absl::Status RunGang() {
-    step_ = decision_.chain.resume_step;
-    state_ = decision_.chain.resume_state;
+    step_ = ResumeStep();
+    state_ = job_.has_value() ? job_->resume_state() : decision_.chain.resume_state;
     segment_started_ = absl::Now();
     collector_.AddCurves(decision_.chain.curves);
-    ASSIGN_OR_RETURN(const GangSpec spec, MakeSpec());
-    time_limit_ = spec.time_limit;
-    ASSIGN_OR_RETURN(const std::unique_ptr<Gang> gang, context_.backend->Submit(spec));
+    ASSIGN_OR_RETURN(const std::unique_ptr<Gang> gang, StartGang());
     const auto sink = [this](int rank, const StageEvent& event) { OnEvent(rank, event); };
     const absl::Time started = absl::Now();
     bool logs_shown = false;
@@ -262,7 +342,7 @@ class Attempt {
         ReadTail();
         result_.retry = true;
         return absl::DeadlineExceededError(absl::StrCat("reached its time limit of ",
-                                                        FormatSeconds(absl::ToDoubleSeconds(time_limit_)),
+                                                        FormatSeconds(absl::ToDoubleSeconds(TimeLimit())),
                                                         "\n  fix: raise execution.time_limit"));
       case GangResult::Outcome::kPreempted:
       case GangResult::Outcome::kTimeSlice:
@@ -323,6 +403,19 @@ class Attempt {
     if (chain_failure_.ok()) report_(rank, event, segment.has_state() ? &segment : nullptr);
   }
 
+  // A checkpoint that the executor before this one took.
+  absl::Status FollowRecorded(int64_t step) {
+    ASSIGN_OR_RETURN(const std::vector<SegmentEntry> segments, store_.cache->Segments(*decision_.chain_key));
+    for (const SegmentEntry& segment : segments) {
+      if (segment.parent() != state_.digest() || segment.first() != step_ || segment.last() != step) continue;
+      step_ = step;
+      state_ = segment.state();
+      segment_started_ = absl::Now();
+      return absl::OkStatus();
+    }
+    return absl::UnavailableError(absl::StrCat("the checkpoint of step ", step, " is gone, and nobody has taken it"));
+  }
+
   // Moves a published checkpoint into the storage and records the segment that led to it.
   absl::Status TakeCheckpoint(const CheckpointPublished& checkpoint, SegmentEntry& segment) {
     if (!decision_.chain_key.has_value()) return absl::OkStatus();
@@ -333,12 +426,13 @@ class Attempt {
     }
     const std::string folder = JoinPath(work_, path);
     if (checkpoint.step() <= step_) return RemoveTree(folder);
+    if (adopted_here_ && !IsDirectory(folder)) return FollowRecorded(checkpoint.step());
     if (checkpoint.step() > stage_.train_steps->total_steps) {
       return absl::InvalidArgumentError(absl::StrCat("a checkpoint was published at step ", checkpoint.step(), " of ",
                                                      stage_.train_steps->total_steps));
     }
     const Cas::Hold hold(*store_.cas);
-    ASSIGN_OR_RETURN(const PublishedTree published, store_.cas->PutTree(folder, cpus_));
+    ASSIGN_OR_RETURN(const PublishedTree published, store_.cas->PutTree(folder, hashing_threads_));
     segment.set_parent(state_.digest());
     segment.set_first(step_);
     segment.set_last(checkpoint.step());
@@ -348,7 +442,6 @@ class Attempt {
     *segment.mutable_state() = Describe("checkpoint", published);
     *segment.mutable_curve() = collector_.CurvesBetween(segment.first(), segment.last());
     segment.set_duration_seconds(absl::ToDoubleSeconds(absl::Now() - segment_started_));
-    segment.set_boot_id(context_.boot_id);
     segment.set_run_id(context_.run_id);
     const auto& checkpointing = static_cast<const Train&>(*stage_.parameters).checkpoint();
     segment.set_keep_last(checkpointing.keep_last());
@@ -383,7 +476,7 @@ class Attempt {
         continue;
       }
       const absl::StatusOr<PublishedTree> published =
-          store_.cas->PutTree(absl::StrCat(work_, "/out/", spec.name), cpus_, known);
+          store_.cas->PutTree(absl::StrCat(work_, "/out/", spec.name), hashing_threads_, known);
       if (absl::IsNotFound(published.status())) {
         return absl::InvalidArgumentError(
             absl::StrCat("removed its output folder out/", spec.name, "\n  why: what it leaves there is the result"));
@@ -404,7 +497,6 @@ class Attempt {
     entry.set_peak_memory_bytes(peak_memory_bytes);
     entry.set_cpu_seconds(cpu_seconds);
     entry.set_run_id(context_.run_id);
-    entry.set_boot_id(context_.boot_id);
     entry.set_kind(stage_.kind);
     if (gate_failed_) {
       entry.set_gate_failed(true);
@@ -446,7 +538,6 @@ class Attempt {
     *end.mutable_completed() = entry;
     end.mutable_completed()->clear_key();
     end.mutable_completed()->clear_curve();
-    end.set_boot_id(context_.boot_id);
     end.set_run_id(context_.run_id);
     return store_.cache->PutSegment(*decision_.chain_key, end, stage_.name);
   }
@@ -456,14 +547,19 @@ class Attempt {
   const ResolvedStage& stage_;
   const Decision& decision_;
   const std::vector<const ActionEntry*>& producer_;
+  const Placement& placement_;
   const int attempt_;
   const ReportSink& report_;
+  const int hashing_threads_;
   std::string work_;
-  const int cpus_;
-  absl::Duration time_limit_ = absl::InfiniteDuration();
+
+  absl::optional<JobRecord> job_;  // of gangs that outlive the executor
+  std::unique_ptr<Gang> adopted_;
+  bool adopted_here_ = false;
 
   AttemptResult result_;
-  std::vector<Tree> inputs_;
+  std::vector<Tree> inputs_;  // by edge
+  absl::optional<Tree> resume_;
   EventCollector collector_;
   GangResult gang_;
   bool gate_failed_ = false;
@@ -478,19 +574,10 @@ class Attempt {
 
 }  // namespace
 
-int CpusOf(const ResolvedStage& stage, int jobs) {
-  int cpus = stage.ranks * std::max(1, stage.threads_per_rank);
-  // What a pipeline waits for, one after the other, gets all processors; corpora are read side by side.
-  static constexpr absl::string_view kUseAll[] = {"dedup",    "filter",   "split", "train_tokenizer",
-                                                  "tokenize", "evaluate", "train"};
-  if (stage.threads_per_rank == 0 && absl::c_linear_search(kUseAll, stage.kind)) cpus = std::max(cpus, jobs);
-  if (stage.execution.has_cpus()) cpus = stage.execution.cpus();
-  return std::clamp(cpus, 1, std::max(1, jobs));
-}
-
 AttemptResult RunAttempt(const RunContext& context, int stage_index, const Decision& decision,
-                         const std::vector<const ActionEntry*>& producer, int attempt, const ReportSink& report) {
-  return Attempt(context, stage_index, decision, producer, attempt, report).Run();
+                         const std::vector<const ActionEntry*>& producer, const Placement& placement, int attempt,
+                         const ReportSink& report) {
+  return Attempt(context, stage_index, decision, producer, placement, attempt, report).Run();
 }
 
 }  // namespace millrace

@@ -11,6 +11,7 @@
 #include "executor/backends/backend.h"
 #include "executor/cas/entry.pb.h"
 #include "executor/engine/decide.h"
+#include "executor/engine/placement.h"
 #include "executor/engine/work_folders.h"
 #include "executor/graph/resolved_pipeline.h"
 
@@ -24,13 +25,8 @@ struct RunContext {
   const ResolvedPipeline* pipeline = nullptr;
   std::string run_id;
   std::string run_folder;
-  std::string boot_id;
-  int jobs = 1;
   const std::atomic<int>* stop = nullptr;  // 0: go on; 1: end the gang in order; 2: kill it
 };
-
-// What a stage takes of the machine while it runs.
-int CpusOf(const ResolvedStage& stage, int jobs);
 
 struct AttemptResult {
   enum class Outcome {
@@ -39,6 +35,7 @@ struct AttemptResult {
     kFailed,        // see `status`; another attempt may help if `retry`
     kInputChanged,  // a file of the user's changed meanwhile: decide again
     kInputGone,     // a producer's bytes are not there: `gone_producer` must run again
+    kLost,          // machines were taken back, or lost: not its failure, go on from its checkpoints
     kStopped,       // because of RunContext::stop
   };
   Outcome outcome = Outcome::kFailed;
@@ -56,7 +53,8 @@ using ReportSink = std::function<void(int rank, const StageEvent& event, const S
 
 // `producer` as for Decide(). Blocks until the gang has ended.
 AttemptResult RunAttempt(const RunContext& context, int stage_index, const Decision& decision,
-                         const std::vector<const ActionEntry*>& producer, int attempt, const ReportSink& report);
+                         const std::vector<const ActionEntry*>& producer, const Placement& placement, int attempt,
+                         const ReportSink& report);
 
 }  // namespace millrace
 

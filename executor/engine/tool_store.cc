@@ -1,18 +1,35 @@
 #include "executor/engine/tool_store.h"
 
+#include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <vector>
 
+#include "absl/cleanup/cleanup.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "absl/time/clock.h"
 #include "base/file.h"
 #include "base/parallel.h"
 #include "base/status_macros.h"
 #include "executor/cas/cas.h"
+#include "executor/engine/home.h"
 
 namespace millrace {
+namespace {
+
+// By the clock that leases are dated with; the file system's is coarser. False: there is no such folder.
+bool NoteUse(const std::string& folder) {
+  const struct timespec now[2] = {{0, UTIME_OMIT}, absl::ToTimespec(absl::Now())};
+  return ::utimensat(AT_FDCWD, folder.c_str(), now, 0) == 0;
+}
+
+}  // namespace
 
 absl::StatusOr<const Tool*> ToolStore::Find(const std::string& name) const {
   if (manifest_ != nullptr) {
@@ -44,6 +61,7 @@ absl::StatusOr<ToolStore::Known*> ToolStore::Load(const std::string& name) {
   });
   for (const absl::Status& s : status) {
     if (s.ok()) continue;
+    if (absl::IsCancelled(s)) return s;
     return absl::FailedPreconditionError(
         absl::StrCat("program \"", name, "\": ", s.message(), "\n  fix: build it again (bazel run does)"));
   }
@@ -55,6 +73,36 @@ absl::StatusOr<Digest> ToolStore::DigestOf(const std::string& name) {
   std::lock_guard lock(mutex_);
   ASSIGN_OR_RETURN(const Known* known, Load(name));
   return known->digest;
+}
+
+// Files are named by their digests, so that all can be checked without their tools' manifests.
+absl::Status ToolStore::CheckOncePerBoot() {
+  if (checked_) return absl::OkStatus();
+  RETURN_IF_ERROR(CreateDirectories(JoinPath(folder_, "files")));
+  const std::string path = JoinPath(folder_, "boot");
+  const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+  if (fd < 0) return ErrnoError(errno, "open", path);
+  const auto close = absl::MakeCleanup([&] { ::close(fd); });
+  while (::flock(fd, LOCK_EX) != 0 && errno == EINTR) {
+  }
+  ASSIGN_OR_RETURN(const std::string checked_in, ReadFile(path));
+  checked_ = checked_in == boot_id_;
+  if (checked_) return absl::OkStatus();
+  const std::vector<std::string> names = FolderNames(JoinPath(folder_, "files"));
+  std::atomic<bool> damaged = false;
+  ParallelFor(threads_, names.size(), [&](int64_t i) {
+    const absl::StatusOr<HashedFile> hashed = HashFile(absl::StrCat(folder_, "/files/", names[i]));
+    if (!hashed.ok() || hashed->digest.Hex() != absl::StripSuffix(names[i], ".x")) damaged = true;
+  });
+  if (damaged) {
+    for (const std::string& name : FolderNames(folder_)) {
+      if (name != "boot") RETURN_IF_ERROR(RemoveTree(JoinPath(folder_, name)));
+    }
+    RETURN_IF_ERROR(CreateDirectories(JoinPath(folder_, "files")));
+  }
+  RETURN_IF_ERROR(WriteFile(path, boot_id_));
+  checked_ = true;
+  return absl::OkStatus();
 }
 
 // Puts the file into files/ unless it is there, and links it to `to`.
@@ -76,17 +124,20 @@ absl::Status ToolStore::CopyFile(const ToolFile& source, const TreeFile& file, c
   return RenameFile(aside, to);
 }
 
+const Tree* ToolStore::TreeOf(const std::string& name) {
+  std::lock_guard lock(mutex_);
+  const auto it = known_.find(name);
+  return it == known_.end() ? nullptr : &it->second.tree;
+}
+
 absl::StatusOr<ToolStore::Installed> ToolStore::Install(const std::string& name) {
   std::lock_guard lock(mutex_);
-  ASSIGN_OR_RETURN(Known* const known, Load(name));
+  ASSIGN_OR_RETURN(const Known* known, Load(name));
   ASSIGN_OR_RETURN(const Tool* tool, Find(name));
   const std::string root = JoinPath(folder_, known->digest.Hex());
   const Installed installed = {root, JoinPath(root, tool->executable)};
-  if (known->installed || IsDirectory(root)) {
-    known->installed = true;
-    return installed;
-  }
-  RETURN_IF_ERROR(CreateDirectories(JoinPath(folder_, "files")));
+  RETURN_IF_ERROR(CheckOncePerBoot());
+  if (NoteUse(root)) return installed;
   const std::string aside = absl::StrCat(root, ".", ::getpid(), ".tmp");
   RETURN_IF_ERROR(RemoveTree(aside));
   std::vector<absl::Status> status(tool->files.size());
@@ -98,12 +149,32 @@ absl::StatusOr<ToolStore::Installed> ToolStore::Install(const std::string& name)
     RemoveTree(aside).IgnoreError();
     return Annotate(s, absl::StrCat("program \"", name, "\""));
   }
+  NoteUse(aside);
   if (const absl::Status renamed = RenameFile(aside, root); !renamed.ok()) {
     RemoveTree(aside).IgnoreError();
     if (!IsDirectory(root)) return renamed;  // else another run was quicker
   }
-  known->installed = true;
   return installed;
+}
+
+absl::StatusOr<int> ToolStore::RemoveUnused(absl::Time before, bool dry_run) {
+  int removed = 0;
+  for (const std::string& name : FolderNames(folder_)) {
+    const std::string path = JoinPath(folder_, name);
+    struct stat s;
+    if (::stat(path.c_str(), &s) != 0) continue;
+    const bool is_tool = Digest::ParseHex(name).ok();
+    if (is_tool ? absl::TimeFromTimespec(s.st_mtim) >= before : !absl::EndsWith(name, ".tmp")) continue;
+    removed += is_tool;
+    if (!dry_run) RETURN_IF_ERROR(RemoveTree(path));
+  }
+  if (dry_run) return removed;
+  for (const std::string& name : FolderNames(JoinPath(folder_, "files"))) {
+    const std::string path = absl::StrCat(folder_, "/files/", name);
+    struct stat s;
+    if (::stat(path.c_str(), &s) == 0 && s.st_nlink == 1) ::unlink(path.c_str());
+  }
+  return removed;
 }
 
 }  // namespace millrace

@@ -26,7 +26,9 @@ class ToolStoreTest : public testing::Test {
     ASSERT_TRUE(WriteFile(absolute, content).ok());
     ASSERT_EQ(::chmod(absolute.c_str(), mode), 0);
   }
-  ToolStore Store() { return ToolStore(folder_ + "/tools", &manifest_, memo_.get(), 2); }
+  ToolStore Store(const std::string& boot_id = "boot-1") {
+    return ToolStore(folder_ + "/tools", &manifest_, memo_.get(), boot_id, 2);
+  }
   std::string folder_;
   std::unique_ptr<FileMemo> memo_;
   ToolManifest manifest_;
@@ -61,6 +63,23 @@ TEST_F(ToolStoreTest, SharedFilesAreThereOnce) {
   ASSERT_EQ(::stat((store.Install("t")->root + "/m/lib/text").c_str(), &a), 0);
   ASSERT_EQ(::stat((store.Install("u")->root + "/m/lib/text").c_str(), &b), 0);
   EXPECT_EQ(a.st_ino, b.st_ino);
+}
+
+TEST_F(ToolStoreTest, WhatAnotherBootLeftIsReadOnce) {
+  const std::string text = Store().Install("t")->root + "/m/lib/text";
+  const auto spoil = [&] {
+    ASSERT_EQ(::chmod(text.c_str(), 0644), 0);
+    ASSERT_TRUE(WriteFile(text, "?????\n").ok());
+  };
+  spoil();
+  ASSERT_TRUE(Store().Install("u").ok());
+  EXPECT_EQ(*ReadFile(text), "?????\n");
+  ASSERT_TRUE(Store("boot-2").Install("u").ok());  // shares the file
+  ASSERT_TRUE(Store("boot-2").Install("t").ok());
+  EXPECT_EQ(*ReadFile(text), "hello\n");
+  spoil();
+  ASSERT_TRUE(Store("boot-2").Install("t").ok());
+  EXPECT_EQ(*ReadFile(text), "?????\n");
 }
 
 TEST_F(ToolStoreTest, Errors) {

@@ -53,6 +53,7 @@ while [ $step -lt $total ]; do
 done
 cat RATES | head -$total | tail -1 > /dev/null
 echo model $state > out/hugging_face/model
+head -c 10000 /dev/zero > out/hugging_face/large
 )";
 
 class TrainChainTest : public testing::Test {
@@ -306,10 +307,27 @@ TEST_F(TrainChainTest, AnotherBudgetThatEndsAtTheSameStateNeedsNotRun) {
 
 TEST_F(TrainChainTest, CollectedStatesAreMadeAgain) {
   const std::string whole = Summary(Run(Pipeline(Rates(10, 3), 2)));
-  ASSERT_TRUE(engine_->CollectGarbage(0, false).ok());
+  ASSERT_TRUE(engine_->CollectGarbage({}).ok());
   EXPECT_EQ(Plan(Pipeline(Rates(10, 3), 2)).status, StagePlan::Status::kRun);
   EXPECT_EQ(Summary(Run(Pipeline(Rates(10, 3), 2))), whole) << notes_;
   EXPECT_EQ(Starts(), "from 0\n");
+}
+
+TEST_F(TrainChainTest, ACachedModelThatGoesAwayInTheMiddleIsMadeAgainFromItsLastState) {
+  const RunResult first = Run(Pipeline(Rates(10, 3), 2));
+  PipelineBuilder builder;
+  builder.pipeline() = Pipeline(Rates(10, 3), 2);
+  // The states are small: the model alone has a blob of its own file.
+  builder.Shell("vandal",
+                absl::StrCat("[ -e ", Path("done"), " ] || rm -f ", options_.home, "/cas/blobs/*/*; touch ",
+                             Path("done"), "; echo > out/out/v"),
+                {"pretrain.hugging_face"});
+  builder.Shell("use", "cksum < in/pretrain/large > out/out/sum", {"pretrain.hugging_face", "vandal"});
+  const RunResult result = Run(builder.pipeline());
+  EXPECT_EQ(result.exit_status, 0) << notes_;
+  EXPECT_EQ(Starts(), "from 10\n");
+  EXPECT_EQ(Summary(result), Summary(first));
+  EXPECT_TRUE(absl::StrContains(notes_, "runs again")) << notes_;
 }
 
 TEST_F(TrainChainTest, ATrainerThatContradictsARecordedStateIsStopped) {

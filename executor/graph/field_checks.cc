@@ -193,6 +193,9 @@ void CheckValue(const Value& value, const Sources& sources, Diagnostics& diagnos
         diagnostics.AddError(sources.At(value.place),
                              absl::StrCat(field.name, ": ", std::string(plain.status().message())), "",
                              absl::StrCat(field.name, ": ", ExampleOf(*field.unit)));
+      } else if (std::strtod(plain->c_str(), nullptr) <= 0) {
+        diagnostics.AddError(sources.At(value.place), absl::StrCat(field.name, " ", ScalarText(value), " is too low"),
+                             "it is more than 0", absl::StrCat(field.name, ": ", ExampleOf(*field.unit)));
       }
     } else if (field.is_name && !IsName(value.text)) {
       diagnostics.AddError(sources.At(value.place), absl::StrCat("\"", value.text, "\" is no name"),

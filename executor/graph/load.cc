@@ -236,6 +236,7 @@ class Loader {
       stage.ranks = train.parallel().data_parallel_size();
       stage.threads_per_rank = train.parallel().has_threads_per_rank() ? train.parallel().threads_per_rank() : 0;
       CheckTrain(context, draft, train, facts_[index], stage);
+      NoteUnknownVocabulary(draft);
       if (!stage.train_steps.has_value()) return;
       if (!options_.cluster.has_value()) {
         pipeline_.unchecked.push_back(absl::StrCat("stage \"", stage.name,
@@ -243,6 +244,17 @@ class Loader {
                                                    "(--cluster=FILE)"));
       }
     }
+  }
+
+  // Whether the model has a row for each id is not looked at where the tokenizer's file is not there.
+  void NoteUnknownVocabulary(const StageDraft& draft) {
+    const Reference* tokenizer = draft.Find("tokenizer");
+    if (tokenizer == nullptr || tokenizer->producer < 0) return;
+    const StageFacts& facts = facts_[tokenizer->producer];
+    if (facts.vocabulary_size > 0 || facts.incomplete) return;
+    pipeline_.unchecked.push_back(absl::StrCat("stage \"", draft.name, "\": whether vocab_size covers the ids of \"",
+                                               tokenizer->value->text,
+                                               "\" is not known: its tokenizer.json is not here"));
   }
 
   void CheckFits() {

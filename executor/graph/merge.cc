@@ -64,7 +64,7 @@ class ProfileApplier {
       diagnostics_.AddError(
           asked_at, absl::StrCat(asked_by, ": no profile is named \"", name, "\""),
           names.empty() ? "the file has no profiles" : absl::StrCat("its profiles are ", absl::StrJoin(names, ", ")),
-          closest);
+          !closest.empty() || !names.empty() || asked_at.line > 0 ? closest : "leave --profile out");
       return false;
     }
     if (absl::c_linear_search(open_, name)) {

@@ -84,6 +84,11 @@ void CheckMix(const CheckContext& context, const StageDraft& draft) {
     const Value* weight = component.Find("weight");
     complete &= weight != nullptr && !component.damaged;
     if (weight != nullptr) sum += weight->real;
+    if (const Value* epochs = component.Find("max_epochs"); epochs != nullptr && epochs->real == 0) {
+      context.diagnostics.AddError(context.sources.At(epochs->place),
+                                   absl::StrCat(Prefix(draft), "with max_epochs 0 the order ends before it begins"),
+                                   "a component with weight 0 is left out", "max_epochs: 4");
+    }
     const Reference* from = draft.Find(absl::StrCat("component.", i, ".from"));
     if (from == nullptr || from->producer < 0) continue;
     const int64_t other = context.facts[from->producer].sequence_length;

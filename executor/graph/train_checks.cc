@@ -121,13 +121,7 @@ class TrainChecker {
       return;
     }
     const auto total = trainer::TotalSteps(train_, facts_.sequence_length);
-    if (!total.ok()) {
-      const Value* budget = draft_.body->OneofMember(draft_.body->type->Get("max_tokens").oneof);
-      // Values that cannot be read have been reported where they stand.
-      if (budget != nullptr && train_.max_tokens() == "0")
-        Error(budget->field->name, std::string(total.status().message()), "", "");
-      return;
-    }
+    if (!total.ok()) return;  // values that cannot be used have been reported where they stand
     ResolvedStage::TrainSteps steps;
     steps.total_steps = *total;
     steps.tokens_per_step = trainer::TokensPerStep(train_, facts_.sequence_length);

@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <iterator>
 
+#include "absl/strings/ascii.h"
+
 namespace millrace {
 namespace {
 
@@ -106,6 +108,12 @@ absl::string_view Suffix(absl::string_view text, int width) {
   return text.substr(begin);
 }
 
+// Whether the space at `at` groups digits, as in "121 158".
+bool IsWithinNumber(absl::string_view text, size_t at) {
+  return at > 0 && at + 1 < text.size() && text[at] == ' ' && absl::ascii_isdigit(text[at - 1]) &&
+         absl::ascii_isdigit(text[at + 1]);
+}
+
 std::string ToString(absl::string_view view) { return std::string(view.data(), view.size()); }
 
 }  // namespace
@@ -141,6 +149,41 @@ std::string PadRight(absl::string_view text, int width) {
 
 std::string PadLeft(absl::string_view text, int width) {
   return std::string(std::max(0, width - DisplayWidth(text)), ' ') + ToString(text);
+}
+
+std::string WrapText(absl::string_view text, int width, int hanging) {
+  std::string result;
+  while (!text.empty()) {
+    const size_t newline = text.find('\n');
+    absl::string_view line = text.substr(0, newline);
+    text.remove_prefix(newline == absl::string_view::npos ? text.size() : newline + 1);
+    const int leading = static_cast<int>(std::min(line.find_first_not_of(' '), line.size()));
+    if (width <= 0 || DisplayWidth(Printable(line)) <= width) {
+      result.append(line.data(), line.size());
+    } else {
+      const int indent = std::min(leading + hanging, width / 3);
+      int column = 0;
+      while (!line.empty()) {
+        const size_t spaces = std::min(line.find_first_not_of(' '), line.size());
+        size_t end = std::min(line.find(' ', spaces), line.size());
+        while (IsWithinNumber(line, end)) end = std::min(line.find(' ', end + 1), line.size());
+        const absl::string_view word = line.substr(spaces, end - spaces);
+        const int columns = DisplayWidth(Printable(word));
+        if (column > indent && column + static_cast<int>(spaces) + columns > width) {
+          result += "\n" + std::string(indent, ' ');
+          column = indent;
+        } else {
+          result.append(line.data(), spaces);
+          column += static_cast<int>(spaces);
+        }
+        result.append(word.data(), word.size());
+        column += columns;
+        line.remove_prefix(end);
+      }
+    }
+    if (newline != absl::string_view::npos) result += '\n';
+  }
+  return result;
 }
 
 std::string Printable(absl::string_view line) {

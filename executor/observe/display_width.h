@@ -22,6 +22,11 @@ std::string ElideMiddle(absl::string_view text, int width, absl::string_view ell
 std::string PadRight(absl::string_view text, int width);
 std::string PadLeft(absl::string_view text, int width);
 
+// `text`, which may have escape sequences, with each line that is wider than `width` broken at spaces. What follows is
+// indented by `hanging` columns more than its line, or by a third of the width where that is less; a word that is wider
+// stays whole, so that paths can be copied. A `width` of 0 breaks nothing.
+std::string WrapText(absl::string_view text, int width, int hanging);
+
 // Without escape sequences and control characters (a tab becomes spaces; of a line that was redrawn with carriage
 // returns the last state stays): what a program wrote, safe to show in the middle of our own lines.
 std::string Printable(absl::string_view line);

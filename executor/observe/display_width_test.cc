@@ -41,6 +41,18 @@ TEST(DisplayWidthTest, Pads) {
   EXPECT_EQ(PadRight("abcdef", 4), "abcdef");
 }
 
+TEST(WrapTextTest, BreaksAtSpacesAndIndentsWhatFollows) {
+  EXPECT_EQ(WrapText("one two three\nfour\n", 9, 2), "one two\n  three\nfour\n");
+  EXPECT_EQ(WrapText("  run   a    why it runs", 15, 2), "  run   a\n    why it runs");
+  EXPECT_EQ(WrapText("fits  as it is", 20, 2), "fits  as it is");
+  EXPECT_EQ(WrapText("ab /very/long/path b", 8, 1), "ab\n /very/long/path\n b") << "a word stays whole";
+  EXPECT_EQ(WrapText("\x1b[31mred\x1b[0m and blue", 12, 2), "\x1b[31mred\x1b[0m and blue") << "escapes take no columns";
+  EXPECT_EQ(WrapText("深度 学习", 5, 0), "深度\n学习");
+  EXPECT_EQ(WrapText("all of 121 158 ids", 12, 0), "all of\n121 158 ids") << "a number is a word";
+  EXPECT_EQ(WrapText("one two", 0, 2), "one two");
+  EXPECT_EQ(WrapText("", 10, 2), "");
+}
+
 TEST(PrintableTest, LeavesNothingThatMovesTheCursor) {
   EXPECT_EQ(Printable("plain"), "plain");
   EXPECT_EQ(Printable("\x1b[31mred\x1b[0m"), "red");

@@ -60,8 +60,8 @@ std::string HtmlReport(const RunModel& model, const ReportOptions& options) {
       started.profile().empty() ? "" : absl::StrCat("profile ", EscapeHtml(started.profile()), " · "), Outcome(model),
       " · ", when, started.machine().host().empty() ? "" : absl::StrCat(" · on ", EscapeHtml(started.machine().host())),
       "</p>", OverviewSection(model, options.facts), "<nav aria-label=\"Sections\">", nav, "</nav></header>\n<main>\n",
-      content, "</main>\n<footer><p>Run ", EscapeHtml(started.run_id()), ", Millrace ",
-      EscapeHtml(started.millrace_version()),
+      content, "</main>\n<footer><p>Run ", EscapeHtml(started.run_id()),
+      started.millrace_version().empty() ? "" : absl::StrCat(", Millrace ", EscapeHtml(started.millrace_version())),
       ". One file, no script, nothing loaded from anywhere.</p></footer></body></html>\n");
 }
 

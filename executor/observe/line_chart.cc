@@ -165,7 +165,9 @@ std::string LineChart(const std::vector<ChartSeries>& series, const ChartOptions
   for (size_t i = 0; i < drawn.size(); ++i) {
     const ReducedSeries& points = drawn[i].reduced;
     absl::StrAppend(&html, "<li><svg class=\"key\" viewBox=\"0 0 24 8\" aria-hidden=\"true\"><path class=\"line s",
-                    i + 1, "\" d=\"M0 4H24\"/></svg>", EscapeHtml(drawn[i].series->label), " <b>",
+                    i + 1, "\" d=\"M0 4H24\"/></svg>",
+                    // A curve alone is what the title says: its value is the one at the end.
+                    drawn.size() == 1 ? "last" : EscapeHtml(drawn[i].series->label), " <b>",
                     EscapeHtml(FormatMetric(drawn[i].series->metric, points.points.back().mean)), "</b></li>");
     findings.push_back(Finding(drawn[i]));
     reduced = reduced || points.reduced;

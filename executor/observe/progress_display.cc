@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <chrono>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 #include "base/quantity.h"
 #include "executor/observe/display_width.h"
 #include "executor/observe/metric_text.h"
@@ -18,6 +20,14 @@ constexpr int64_t kFrameMicros = 100'000;
 // A stage that ends sooner gets no line of its own for its start.
 constexpr int64_t kAnnounceMicros = 1'000'000;
 constexpr size_t kMaxWarningsShown = 20;
+
+// Lines of a note, one behind the other.
+std::string OneLine(absl::string_view text) {
+  std::vector<std::string> lines;
+  for (absl::string_view line : absl::StrSplit(text, '\n', absl::SkipWhitespace()))
+    lines.push_back(Printable(absl::StripAsciiWhitespace(line)));
+  return absl::StrJoin(lines, "; ");
+}
 
 }  // namespace
 
@@ -40,13 +50,13 @@ void ProgressDisplay::Print(std::string line) {
     const double elapsed = (options_.now_micros() - model_.start_micros()) * 1e-6;
     line = absl::StrCat(PadLeft(FormatClock(elapsed), 7), line);
   }
-  pending_.push_back(std::move(line));
+  pending_.push_back(options_.mode == ProgressMode::kTty ? WrapText(line, View().width, 8) : std::move(line));
 }
 
 void ProgressDisplay::PrintHeader() {
   if (header_printed_) return;
   header_printed_ = true;
-  if (!options_.header.empty()) pending_.push_back(options_.header);
+  if (options_.header) pending_.push_back(WrapText(options_.header(), View().width, 2));
   if (options_.mode == ProgressMode::kPlain) {
     pending_.push_back(absl::StrFormat("(a line for each change, and every %g s for what runs; --progress=tty, quiet)",
                                        options_.heartbeat_seconds));
@@ -68,7 +78,7 @@ void ProgressDisplay::OnEvent(const RunEvent& event) {
   if (event.what_case() == RunEvent::kRunStarted) {
     last_heartbeat_micros_ = options_.now_micros();
   } else if (event.what_case() == RunEvent::kNote && options_.mode != ProgressMode::kQuiet) {
-    Print(absl::StrCat("  ", Styled("note  ", "yellow", options_.color), "  ", Printable(event.note())));
+    Print(absl::StrCat("  ", Styled("note  ", "yellow", options_.color), "  ", OneLine(event.note())));
   } else if (event.what_case() == RunEvent::kStageChanged) {
     if (const StageView* stage = model_.Find(event.stage_changed().stage())) Show(*stage);
   } else if (event.stage_reported().event().has_warning() && options_.mode != ProgressMode::kQuiet &&

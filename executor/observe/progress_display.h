@@ -31,7 +31,7 @@ struct ProgressOptions {
   std::function<int64_t()> now_micros;           // Unix time
   std::function<TerminalSize()> size;            // asked for at each frame, so that a new size is seen
   std::function<void(absl::string_view)> write;  // all of the text or nothing
-  std::string header;                            // printed before the first stage that runs
+  std::function<std::string()> header;           // asked once, and printed before the first stage that runs
   std::string runs_folder;                       // holds the run's folder, for paths of logs
   std::function<std::string(const std::string& stage)> rerun_command;  // the command that runs just this stage
   std::function<std::string()> take_note;  // asked at each tick; what it returns, unless empty, is printed

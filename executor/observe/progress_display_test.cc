@@ -60,7 +60,7 @@ class ProgressDisplayTest : public ::testing::Test {
       screen_.Write(text);
       output_.append(text.data(), text.size());
     };
-    options.header = "deepseek_7b, profile laptop";
+    options.header = [] { return "deepseek_7b, profile laptop"; };
     options.runs_folder = "/cache/runs";
     options.rerun_command = [](const std::string& stage) { return "millrace run F --only=" + stage; };
     return options;

@@ -205,6 +205,9 @@ std::string RunningPhrase(const StageView& stage, int64_t now_micros) {
 std::string FinishedLine(const RunModel& model, const StageView& stage, const ViewOptions& options) {
   absl::string_view word = StateName(stage.state);
   absl::string_view style = "green";
+  if (stage.state == RUNNING) word = "runs";  // words of at most six columns
+  if (stage.state == WAITING) word = "waits";
+  if (stage.state == SKIPPED) word = "skip";
   if (stage.state == FAILED) word = "FAILED", style = "red";
   if (stage.state == GATE_FAILED) word = "GATE", style = "red";
   if (stage.state == CACHED) style = "cyan";
@@ -247,7 +250,7 @@ std::vector<std::string> FailureLines(const StageView& stage, absl::string_view 
     lines.push_back("    the stage is complete and kept; what is behind it does not run");
   }
   for (absl::string_view line : absl::StrSplit(stage.error, '\n', absl::SkipEmpty())) {
-    lines.push_back(absl::StrCat("    ", Printable(line)));
+    lines.push_back(WrapText(absl::StrCat("    ", Printable(line)), options.width, 2));
   }
   const std::string log = stage.log_path.empty() ? "" : absl::StrCat(run_folder, "/", stage.log_path);
   if (!stage.log_tail.empty()) {

@@ -91,15 +91,15 @@ std::string BitsPart(const StageView& stage) {
   absl::StrAppend(&html,
                   "<div class=\"scroll\"><table><caption>Bits per byte, and the model against gzip</caption><thead><tr>"
                   "<th scope=\"col\">source</th><th scope=\"col\" class=\"n\">model</th>"
-                  "<th scope=\"col\" class=\"n\">gzip -9<br>per document</th>"
-                  "<th scope=\"col\" class=\"n\">difference</th>"
+                  "<th scope=\"col\" class=\"n optional\">gzip -9<br>per document</th>"
+                  "<th scope=\"col\" class=\"n optional\">difference</th>"
                   "<th scope=\"col\" class=\"n\">gzip -9<br>concatenated</th>"
                   "<th scope=\"col\" class=\"n\">difference</th></tr></thead><tbody>");
   for (const Row& row : rows) {
     absl::StrAppend(&html, "<tr", row.source.empty() ? " class=\"all\"" : "", "><th scope=\"row\">",
                     row.source.empty() ? "all" : EscapeHtml(row.source), "</th><td class=\"n\">",
-                    MetricCell("bits_per_byte", row.bits.model), "</td><td class=\"n\">",
-                    MetricCell("bits_per_byte", row.bits.gzip_per_document), "</td><td class=\"n\">",
+                    MetricCell("bits_per_byte", row.bits.model), "</td><td class=\"n optional\">",
+                    MetricCell("bits_per_byte", row.bits.gzip_per_document), "</td><td class=\"n optional\">",
                     Difference(row.bits.model, row.bits.gzip_per_document), "</td><td class=\"n\">",
                     MetricCell("bits_per_byte", row.bits.gzip_concatenated), "</td><td class=\"n\">",
                     Difference(row.bits.model, row.bits.gzip_concatenated), "</td></tr>");

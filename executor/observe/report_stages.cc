@@ -150,7 +150,8 @@ std::string GraphSection(const RunModel& model, const ReportLimits& limits) {
   std::string body = absl::StrCat(
       "<div class=\"scroll\"><svg class=\"dag\" role=\"img\" aria-labelledby=\"dag-t dag-d\" viewBox=\"0 0 ",
       SvgNumber(width), " ", SvgNumber(height), "\" width=\"", SvgNumber(width), "\" height=\"", SvgNumber(height),
-      "\" style=\"min-width:", SvgNumber(std::min(width, width * 0.72)),
+      "\" style=\"min-width:", SvgNumber(width * 0.9),  // smaller letters cannot be read: it scrolls
+
       "px;height:auto\"><title id=\"dag-t\">The stages and what flows between them</title><desc id=\"dag-d\">", count,
       " stages in ", layout.layers,
       " layers, from top to bottom. The table below lists what each stage reads.</desc>"

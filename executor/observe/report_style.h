@@ -7,10 +7,10 @@ namespace millrace {
 
 inline constexpr char kReportStyle[] = R"css(
 :root{color-scheme:light dark;--ground:#faf9f7;--panel:#fff;--ink:#1c1e22;--soft:#5b616b;--rule:#e4e1db;--track:#efece7;
---accent:#1d5bb8;--good:#17713f;--bad:#b3261e;--warn:#8a5a00;
+--shade:rgba(28,30,34,.16);--accent:#1d5bb8;--good:#17713f;--bad:#b3261e;--warn:#8a5a00;
 --s1:#1d5bb8;--s2:#c2450e;--s3:#0d7a6f;--s4:#8b35a3;--s5:#8a6500;--s6:#5b616b}
 @media (prefers-color-scheme:dark){:root{--ground:#121417;--panel:#1a1d22;--ink:#e9e7e2;--soft:#a4abb6;--rule:#2d323a;
---track:#262b32;--accent:#85b1f7;--good:#62cc8f;--bad:#ff8d83;--warn:#e8bb55;
+--track:#262b32;--shade:rgba(0,0,0,.6);--accent:#85b1f7;--good:#62cc8f;--bad:#ff8d83;--warn:#e8bb55;
 --s1:#7fadf6;--s2:#f2975f;--s3:#54c7b8;--s4:#d392e3;--s5:#e3bf5b;--s6:#a4abb6}}
 *{box-sizing:border-box}
 html{-webkit-text-size-adjust:100%;scroll-behavior:smooth}
@@ -39,11 +39,16 @@ background:var(--panel)}
 .figures dt{font-size:.8125rem;color:var(--soft);margin:0}
 .figures dd{margin:2px 0 0;font-size:1.375rem;line-height:1.3;font-weight:640;letter-spacing:-.015em;white-space:nowrap}
 .figures dd small{display:block;font-size:.8125rem;font-weight:400;letter-spacing:0;line-height:1.4;margin-top:3px;white-space:normal}
-.scroll{overflow-x:auto;max-width:100%}
+/* A shadow at the side where there is more: covered by the ground at the end (the two that scroll along). */
+.scroll{overflow-x:auto;max-width:100%;background:linear-gradient(90deg,var(--panel) 40%,transparent) 0 0/32px 100%,
+linear-gradient(270deg,var(--panel) 40%,transparent) 100% 0/32px 100%,
+linear-gradient(90deg,var(--shade),transparent) 0 0/12px 100%,linear-gradient(270deg,var(--shade),transparent) 100% 0/12px 100%;
+background-repeat:no-repeat;background-attachment:local,local,scroll,scroll}
 table{border-collapse:collapse;width:100%;font-size:.9375rem}
 caption{text-align:left;color:var(--soft);font-size:.875rem;padding:0 0 8px}
 th,td{text-align:left;vertical-align:baseline;padding:7px 16px 7px 0;border-bottom:1px solid var(--rule)}
 th:last-child,td:last-child{padding-right:0}
+thead th,thead th.n{white-space:normal}
 thead th{font-weight:500;color:var(--soft);font-size:.8125rem;vertical-align:bottom}
 tbody th{font-weight:550}
 tbody tr:last-child>*{border-bottom:0}
@@ -102,7 +107,7 @@ details[open]>summary{margin-bottom:8px}
 .dag .good rect{stroke:var(--good)}.dag .bad rect{stroke:var(--bad);stroke-width:2}.dag .warn rect{stroke:var(--warn);stroke-dasharray:3 3}
 .dag .cached rect{stroke:var(--accent);stroke-dasharray:5 3}
 .dag text{fill:var(--ink);font-size:13px;text-anchor:middle;font-weight:600}
-.dag text.kind{fill:var(--soft);font-size:11px;font-weight:400}
+.dag text.kind{fill:var(--soft);font-size:11.5px;font-weight:400}
 .dag path{fill:none;stroke:var(--soft);stroke-width:1.25;opacity:.75}
 .dag .tip{fill:var(--soft);stroke:none;opacity:1}
 .two{display:grid;grid-template-columns:repeat(auto-fit,minmax(300px,1fr));gap:24px 40px}
@@ -116,11 +121,11 @@ blockquote mark{background:none;color:inherit;font-weight:640}
 footer{color:var(--soft);font-size:.8125rem;padding-bottom:48px}
 @media (max-width:640px){main,header.top,footer{padding-left:14px;padding-right:14px}header.top{padding-top:24px}
 section{padding:20px 16px;border-radius:10px}h1{font-size:1.75rem}h2{font-size:1.2rem}
-.figures div{flex-basis:40%;padding:12px 14px}.figures dd{font-size:1.125rem}.gantt .optional{display:none}.gantt td.line{min-width:64px}
+.figures div{flex-basis:40%;padding:12px 14px}.figures dd{font-size:1.125rem}.optional{display:none}.gantt td.line{min-width:44px}
 .bars{grid-template-columns:1fr;gap:2px}.bars>div{margin-bottom:12px}.bar{display:flex;flex-direction:column-reverse;align-items:stretch;gap:0;margin-bottom:4px}
 .bars>div.all{border-top:0;padding-top:0}
 .plot{grid-template-columns:44px 1fr;grid-template-rows:200px 24px}
-th,td{padding-right:12px}.gantt td.line{padding-right:12px}}
+th,td{padding-right:12px}.gantt td.line{padding-right:12px}.gantt th,.gantt td{padding-right:10px}}
 @media print{body{background:none}section{break-inside:avoid;border:0;padding:0}nav{display:none}}
 )css";
 
