@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <ctime>
@@ -69,7 +70,8 @@ void AskForMemoryInLargePieces() {
   ::mallopt(M_TRIM_THRESHOLD, kHeapBytes);
   ::mallopt(M_MMAP_THRESHOLD, 32 << 20);
   const auto before = reinterpret_cast<uintptr_t>(::sbrk(0));
-  void* volatile grown = std::malloc(1 << 20);  // volatile: or the compiler leaves the pair out
+  void* volatile grown = std::malloc(1 << 20);          // volatile: or the compiler leaves the pair out
+  if (grown == nullptr) ::mallopt(M_TOP_PAD, 1 << 20);  // a limit on addresses
   std::free(grown);
   const auto after = reinterpret_cast<uintptr_t>(::sbrk(0));
   constexpr uintptr_t kHugePage = 2 << 20;

@@ -405,8 +405,8 @@ absl::StatusOr<KeyRecord> MakeKeyRecord(const ResolvedPipeline& pipeline, const 
 Sha256Bytes KeyOf(const KeyRecord& record) {
   HashSink sink(kKeyDomain);
   for (const KeyComponent& component : record.component()) {
-    if (!component.has_canonical()) continue;
     const absl::string_view canonical = component.canonical();
+    if (canonical.empty()) continue;
     sink.Add(component.path(), component.number_path(), component.value(), {canonical[0], canonical.substr(1)}, true);
   }
   return sink.Finish();
