@@ -61,8 +61,9 @@ struct RunResult {
   std::string run_id;
   std::string run_folder;                      // <home>/runs/<run_id>
   std::map<std::string, ActionEntry> entries;  // of stages that are there, by name; without `key`
-  // The run's working folders, removed when this is. Some file systems (ext4) are slow to make a file where a thousand
-  // have just been removed: make what you have to make first.
+  // The run's working folders, removed when this is, and its lease, let go after them: until then its results are not
+  // collected. Some file systems (ext4) are slow to make a file where a thousand have just been removed: make what you
+  // have to make first.
   std::shared_ptr<void> work_folders;
 };
 

@@ -38,7 +38,7 @@ class EngineTest : public testing::Test {
     states_.clear();
     errors_.clear();
     notes_.clear();
-    const auto result = engine_->Run(builder.pipeline(), [this](const RunEvent& event) {
+    auto result = engine_->Run(builder.pipeline(), [this](const RunEvent& event) {
       if (event.has_note()) notes_ += event.note() + "\n";
       if (!event.has_stage_changed()) return;
       const StageChanged& changed = event.stage_changed();
@@ -46,7 +46,9 @@ class EngineTest : public testing::Test {
       if (changed.has_error()) errors_[changed.stage()] = changed;
     });
     EXPECT_TRUE(result.ok()) << result.status();
-    return result.ok() ? *result : RunResult();
+    if (!result.ok()) return RunResult();
+    result->work_folders.reset();
+    return *std::move(result);
   }
   std::vector<StagePlan> Plan(PipelineBuilder& builder) {
     engine_ = *Engine::Create(options_, nullptr);

@@ -612,7 +612,15 @@ absl::StatusOr<RunResult> PipelineRun::Finish() {
   std::unique_lock lock(mutex_);
   Emit(std::move(event));
   PassOnEvents(lock);
-  result.work_folders = std::move(work_folders_);
+  // Killed while they are removed, the next run does it: the lease is let go after them.
+  struct Held {
+    std::unique_ptr<Lease> lease;
+    std::unique_ptr<WorkFolders> folders;
+  };
+  auto held = std::make_shared<Held>();
+  held->lease = std::move(lease_);
+  held->folders = std::move(work_folders_);
+  result.work_folders = std::move(held);
   // A long run is worth the seconds that this may take; after a short one, a loss of power costs reading it again.
   if (store_.cache->needs_sync() && absl::Now() - started_at_ > kSyncAfter) store_.cache->Sync().IgnoreError();
   result.exit_status = exit_status_;
