@@ -90,6 +90,14 @@ void AppendSeries(const Drawn& drawn, int index, const Axis& x, const Axis& y, s
   absl::StrAppend(&svg, "<path class=\"line s", index + 1, "\" d=\"", line, "\"/>");
 }
 
+// Not the last bucket's mean: the figures at the top of the report say the value itself.
+double LastFinite(const CurveView& curve) {
+  for (size_t i = curve.value.size(); i > 0; --i) {
+    if (std::isfinite(curve.value[i - 1])) return curve.value[i - 1];
+  }
+  return 0;
+}
+
 // What the curve does, in a sentence: for whoever does not see it.
 std::string Finding(const Drawn& drawn) {
   const std::vector<SeriesPoint>& points = drawn.reduced.points;
@@ -168,7 +176,8 @@ std::string LineChart(const std::vector<ChartSeries>& series, const ChartOptions
                     i + 1, "\" d=\"M0 4H24\"/></svg>",
                     // A curve alone is what the title says: its value is the one at the end.
                     drawn.size() == 1 ? "last" : EscapeHtml(drawn[i].series->label), " <b>",
-                    EscapeHtml(FormatMetric(drawn[i].series->metric, points.points.back().mean)), "</b></li>");
+                    EscapeHtml(FormatMetric(drawn[i].series->metric, LastFinite(*drawn[i].series->curve))),
+                    "</b></li>");
     findings.push_back(Finding(drawn[i]));
     reduced = reduced || points.reduced;
     if (points.left_out > 0) {

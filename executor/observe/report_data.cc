@@ -146,7 +146,7 @@ std::string DataSection(const RunModel& model, const ReportLimits& limits) {
     absl::StrAppend(&body, Examples(stage, limits), "</div>");
   }
   if (all > shown) absl::StrAppend(&body, "<p class=\"note\">", all - shown, " more data stages are not shown.</p>");
-  return Section("data", "The books of the data", body);
+  return Section("data", "The data", body);
 }
 
 }  // namespace millrace

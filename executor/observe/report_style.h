@@ -125,7 +125,7 @@ section{padding:20px 16px;border-radius:10px}h1{font-size:1.75rem}h2{font-size:1
 .bars{grid-template-columns:1fr;gap:2px}.bars>div{margin-bottom:12px}.bar{display:flex;flex-direction:column-reverse;align-items:stretch;gap:0;margin-bottom:4px}
 .bars>div.all{border-top:0;padding-top:0}
 .plot{grid-template-columns:44px 1fr;grid-template-rows:200px 24px}
-th,td{padding-right:12px}.gantt td.line{padding-right:12px}.gantt th,.gantt td{padding-right:10px}}
+th,td{padding-right:12px}.gantt td.line{padding-right:12px}.gantt th,.gantt td{padding-right:10px}.gantt .n{padding-right:0}}
 @media print{body{background:none}section{break-inside:avoid;border:0;padding:0}nav{display:none}}
 )css";
 
