@@ -6,6 +6,7 @@
 #include <set>
 
 #include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "base/file.h"
 #include "base/quantity.h"
@@ -36,6 +37,9 @@ constexpr double kLoadSeconds = 1;         // of one with LibTorch
 constexpr double kCompressed = 3;          // text in a compressed file, to its size
 constexpr double kBytesPerToken = 3;       // of text
 constexpr double kForwardShare = 1.0 / 3;  // of a training step's arithmetic
+// An earlier result is of the same work when it took as long as is guessed, to this factor, or both are short.
+constexpr double kAlike = 10;
+constexpr double kSmallSeconds = 60;
 // Results this size or smaller are copied to be looked at (Engine::Materialize).
 constexpr double kCopiedBytes = 256 << 20;
 
@@ -59,8 +63,8 @@ double SizeOfInput(const ExternalInput& input) {
 
 class Estimator {
  public:
-  Estimator(const ResolvedPipeline& pipeline, const std::vector<StagePlan>& plans, int cpus)
-      : pipeline_(pipeline), plans_(plans), cpus_(cpus), text_(plans.size()) {}
+  Estimator(const ResolvedPipeline& pipeline, const std::vector<StagePlan>& plans, const EstimateOptions& options)
+      : pipeline_(pipeline), plans_(plans), options_(options), cpus_(std::max(1, options.cpus)), text_(plans.size()) {}
 
   RunEstimate Make() {
     RunEstimate estimate;
@@ -77,7 +81,7 @@ class Estimator {
       estimate.unknown += stage.basis == StageEstimate::Basis::kUnknown;
       estimate.stages.push_back(stage);
     }
-    estimate.seconds = std::max(estimate.seconds, work / std::max(1, cpus_));
+    estimate.seconds = std::max(estimate.seconds, work / cpus_);
     return estimate;
   }
 
@@ -98,15 +102,37 @@ class Estimator {
     } else {
       estimate.basis = StageEstimate::Basis::kUnknown;
     }
-    if (plan.expected_seconds > 0) {
-      const double left = plan.total_steps > 0 ? 1 - static_cast<double>(plan.resume_step) / plan.total_steps : 1;
+    const double left = plan.total_steps > 0 ? 1 - static_cast<double>(plan.resume_step) / plan.total_steps : 1;
+    const double measured = plan.expected_seconds * left * TokensAgainstEarlier(stage, plan);
+    if (plan.expected_seconds > 0 && IsOfThisSize(stage, plan, input, estimate, measured)) {
       estimate.basis = StageEstimate::Basis::kMeasured;
-      estimate.seconds = plan.expected_seconds * left;
+      estimate.seconds = measured;
       if (stage.kind != "train") estimate.bytes = plan.expected_bytes;
     }
     text_[i] = OutputOf(stage, plan, input, estimate);
     if (plan.status == StagePlan::Status::kCached) estimate = {};
     return estimate;
+  }
+
+  // Of a train stage with a budget in tokens: how many more there are than in the earlier result.
+  static double TokensAgainstEarlier(const ResolvedStage& stage, const StagePlan& plan) {
+    if (!stage.train_steps || !plan.previous) return 1;
+    for (const KeyComponent& component : plan.previous->component()) {
+      double before;
+      if (component.path() == "max_tokens" && absl::SimpleAtod(component.value(), &before) && before > 0)
+        return stage.train_steps->total_steps * stage.train_steps->tokens_per_step / before;
+    }
+    return 1;
+  }
+
+  // Whether the nearest earlier result can be of the same amount of work: another profile's is not.
+  bool IsOfThisSize(const ResolvedStage& stage, const StagePlan& plan, const Text& input, const StageEstimate& guess,
+                    double measured) const {
+    if (stage.kind == "train" && options_.training_seconds != nullptr) return false;
+    if (stage.kind != "train" && !input.known) return false;
+    if (guess.basis == StageEstimate::Basis::kUnknown) return stage.kind == "custom";
+    const auto [less, more] = std::minmax(measured, guess.seconds);
+    return more < kSmallSeconds || more < kAlike * less;
   }
 
   Text InputOf(const ResolvedStage& stage) const {
@@ -144,7 +170,9 @@ class Estimator {
     }
     const auto rate = Rates().find(stage.kind);
     if (rate == Rates().end()) return text;
-    if (plan.expected_bytes > 0 && stage.kind != "mix") {
+    const bool recorded =
+        plan.status == StagePlan::Status::kCached || estimate.basis == StageEstimate::Basis::kMeasured;
+    if (recorded && plan.expected_bytes > 0 && stage.kind != "mix") {
       text.known = true;
       text.bytes = plan.expected_bytes / rate->second.written;
     } else {
@@ -180,7 +208,11 @@ class Estimator {
   void GuessTraining(const ResolvedStage& stage, StageEstimate& estimate) const {
     const auto& train = static_cast<const Train&>(*stage.parameters);
     const absl::StatusOr<trainer::ModelConfig> config = trainer::ModelConfigFromProto(train.model());
-    const double step = config.ok() ? StepSeconds(stage, *config) : 0;
+    double step = config.ok() ? StepSeconds(stage, *config) : 0;
+    if (step > 0 && options_.training_seconds != nullptr) {
+      const auto there = options_.training_seconds->find(stage.name);
+      step = there == options_.training_seconds->end() ? 0 : there->second / stage.train_steps->total_steps;
+    }
     if (step <= 0) {
       estimate.basis = StageEstimate::Basis::kUnknown;
       return;
@@ -189,7 +221,8 @@ class Estimator {
     const int64_t steps = stage.train_steps->total_steps - plan.resume_step;
     estimate.seconds = kLoadSeconds + step * steps;
     const absl::StatusOr<trainer::DiskUse> disk = trainer::EstimateDiskUse(*config, train, steps, step);
-    if (disk.ok()) estimate.bytes = disk->written_bytes;
+    // Old checkpoints stay in the cache until garbage is collected, which who trains for days does.
+    if (disk.ok()) estimate.bytes = estimate.seconds < 86400 ? disk->written_bytes : disk->peak_bytes;
   }
 
   void GuessEvaluation(const ResolvedStage& stage, const Text& input, StageEstimate& estimate) const {
@@ -209,6 +242,7 @@ class Estimator {
 
   const ResolvedPipeline& pipeline_;
   const std::vector<StagePlan>& plans_;
+  const EstimateOptions& options_;
   const int cpus_;
   std::vector<Text> text_;
 };
@@ -228,10 +262,10 @@ double BytesOfTools(const ResolvedPipeline& pipeline, const RunEstimate& estimat
 
 }  // namespace
 
-RunEstimate EstimateRun(const ResolvedPipeline& pipeline, const std::vector<StagePlan>& plans, int cpus,
-                        const ToolManifest* new_tools) {
-  RunEstimate estimate = Estimator(pipeline, plans, cpus).Make();
-  if (new_tools != nullptr) estimate.disk_bytes += BytesOfTools(pipeline, estimate, *new_tools);
+RunEstimate EstimateRun(const ResolvedPipeline& pipeline, const std::vector<StagePlan>& plans,
+                        const EstimateOptions& options) {
+  RunEstimate estimate = Estimator(pipeline, plans, options).Make();
+  if (options.new_tools != nullptr) estimate.disk_bytes += BytesOfTools(pipeline, estimate, *options.new_tools);
   return estimate;
 }
 

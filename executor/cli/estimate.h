@@ -1,12 +1,13 @@
 // What a run will take, before it runs: how long, and how much disk. `plan` and the first line of `run` both ask here.
 //
-// What ran here before is taken from its record. What did not is guessed: a data stage from its kind and the bytes of
-// text that reach it, training from the roofline that `plan --cluster` uses (trainer/plan/roofline.h), with this
-// machine's cores. A guess is good to a factor of two or so.
+// What ran here before is taken from its record, unless that is of quite another size (a profile's). What did not is
+// guessed: a data stage from its kind and the bytes of text that reach it, training from the roofline that `plan
+// --cluster` uses (trainer/plan/roofline.h), with this machine's cores. A guess is good to a factor of two or so.
 #ifndef MILLRACE_EXECUTOR_CLI_ESTIMATE_H_
 #define MILLRACE_EXECUTOR_CLI_ESTIMATE_H_
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -35,10 +36,16 @@ struct RunEstimate {
   int guessed = 0, unknown = 0;       // stages
 };
 
-// `plans` are by stage index. `cpus`: processors given to stages. `new_tools`: the programs are not in the home yet,
-// and are copied there; null: they are.
-RunEstimate EstimateRun(const ResolvedPipeline& pipeline, const std::vector<StagePlan>& plans, int cpus,
-                        const ToolManifest* new_tools);
+struct EstimateOptions {
+  int cpus = 1;                             // processors given to stages
+  const ToolManifest* new_tools = nullptr;  // programs that are not in the home yet, and are copied there
+  // Where a cluster is named: what training takes there, by stage. Stages without an entry are not known.
+  const std::map<std::string, double>* training_seconds = nullptr;
+};
+
+// `plans` are by stage index.
+RunEstimate EstimateRun(const ResolvedPipeline& pipeline, const std::vector<StagePlan>& plans,
+                        const EstimateOptions& options);
 
 // "about 3 min, 810 MiB of disk"; "" where nothing is to run or nothing is known.
 std::string EstimateText(const RunEstimate& estimate);

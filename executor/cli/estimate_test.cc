@@ -1,5 +1,6 @@
 #include "executor/cli/estimate.h"
 
+#include <map>
 #include <string>
 
 #include "absl/strings/str_cat.h"
@@ -55,10 +56,13 @@ class EstimateTest : public ::testing::Test {
   }
 
   int At(const std::string& name) const { return pipeline_.FindStage(name); }
-  RunEstimate Make(int cpus = 2) const { return EstimateRun(pipeline_, plans_, cpus, nullptr); }
+  RunEstimate Make(int cpus = 2) const {
+    return EstimateRun(pipeline_, plans_, {.cpus = cpus, .training_seconds = training_seconds_});
+  }
 
   ResolvedPipeline pipeline_;
   std::vector<StagePlan> plans_;
+  const std::map<std::string, double>* training_seconds_ = nullptr;
 };
 
 using Basis = StageEstimate::Basis;
@@ -91,14 +95,41 @@ TEST_F(EstimateTest, TakesWhatRanFromItsRecordAndLeavesOutWhatIsCached) {
   plans_[At("quality")].status = StagePlan::Status::kRun;
   StagePlan& train = plans_[At("pretrain")];
   train.status = StagePlan::Status::kRun;
-  train.expected_seconds = 1000;
+  train.expected_seconds = 80;
   train.resume_step = train.total_steps / 4;
   estimate = Make();
   EXPECT_EQ(estimate.stages[At("pretrain")].basis, Basis::kMeasured);
-  EXPECT_NEAR(estimate.stages[At("pretrain")].seconds, 750, 1) << "a quarter of the steps is recorded";
-  EXPECT_NEAR(estimate.seconds, 755, 1) << "one behind the other";
+  EXPECT_NEAR(estimate.stages[At("pretrain")].seconds, 60, 1) << "a quarter of the steps is recorded";
+  EXPECT_NEAR(estimate.seconds, 65, 1) << "one behind the other";
   EXPECT_EQ(estimate.stages[At("docs")].basis, Basis::kNone);
   EXPECT_EQ(estimate.guessed + estimate.unknown, 0);
+}
+
+TEST_F(EstimateTest, DoesNotTakeAnotherProfilesRecordForThisOne) {
+  StagePlan& train = plans_[At("pretrain")];
+  train.expected_seconds = 2e5;
+  EXPECT_EQ(Make().stages[At("pretrain")].basis, Basis::kGuessed) << "ten thousand times the work";
+  train.expected_seconds = 20;
+  EXPECT_EQ(Make().stages[At("pretrain")].basis, Basis::kMeasured);
+  KeyComponent& tokens = *train.previous.emplace().add_component();
+  tokens.set_path("max_tokens");
+  tokens.set_value("500000");
+  EXPECT_NEAR(Make().stages[At("pretrain")].seconds, 40, 0.1) << "twice the tokens, twice the time";
+
+  plans_[At("unique")].expected_seconds = 1;
+  EXPECT_EQ(Make().stages[At("unique")].basis, Basis::kMeasured);
+  pipeline_.stages[At("docs")].external_inputs[0].unresolved = "root \"corpora\" is not named";
+  EXPECT_EQ(Make().stages[At("unique")].basis, Basis::kUnknown) << "how much text there is is not known";
+}
+
+TEST_F(EstimateTest, TakesTrainingFromTheClustersPlan) {
+  const std::map<std::string, double> seconds = {{"pretrain", 3600}};
+  training_seconds_ = &seconds;
+  plans_[At("pretrain")].expected_seconds = 20;
+  EXPECT_NEAR(Make().stages[At("pretrain")].seconds, 3600, 2);
+  const std::map<std::string, double> nothing_fits;
+  training_seconds_ = &nothing_fits;
+  EXPECT_EQ(Make().stages[At("pretrain")].basis, Basis::kUnknown);
 }
 
 TEST(EstimateText, SaysNoMoreThanIsKnown) {

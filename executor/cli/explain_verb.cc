@@ -96,7 +96,12 @@ std::string TextOf(const CommandContext& context, const ResolvedPipeline& pipeli
   if (plan.status == StagePlan::Status::kRun && plan.total_steps > 0) {
     absl::StrAppend(&text, ", from step ", FormatGrouped(plan.resume_step), " of ", FormatGrouped(plan.total_steps));
   }
-  absl::StrAppend(&text, plan.status == StagePlan::Status::kCached ? "" : absl::StrCat(": ", plan.reason), ".");
+  absl::string_view reason = plan.reason;
+  if (plan.status == StagePlan::Status::kBlocked && absl::ConsumePrefix(&reason, "waits ")) {
+    absl::StrAppend(&text, " ", reason, ".");
+  } else {
+    absl::StrAppend(&text, plan.status == StagePlan::Status::kCached ? "" : absl::StrCat(": ", plan.reason), ".");
+  }
   if (!e.follows.empty()) {
     std::vector<std::string> shown = e.follows;
     const size_t more = shown.size() > 5 ? shown.size() - 5 : 0;
@@ -104,7 +109,8 @@ std::string TextOf(const CommandContext& context, const ResolvedPipeline& pipeli
     absl::StrAppend(&text, "   ", absl::StrJoin(shown, ", "), more > 0 ? absl::StrCat(" and ", more, " more") : "",
                     shown.size() == 1 && more == 0 ? " follows." : " follow.");
   }
-  absl::StrAppend(&text, "   ", e.stays_cached, e.stays_cached == 1 ? " stage is" : " stages are", " cached.\n");
+  absl::StrAppend(&text, "   ", e.stays_cached == 0 ? "No" : absl::StrCat(e.stays_cached),
+                  e.stays_cached <= 1 ? " stage is" : " stages are", " cached.\n");
   int columns = 0;
   for (const KeyDifference& difference : e.differences) columns = std::max(columns, DisplayWidth(difference.path));
   columns = std::min(columns, 48);
@@ -123,7 +129,7 @@ std::string TextOf(const CommandContext& context, const ResolvedPipeline& pipeli
                     all ? "" : " (--all lists them)", "; compared with ", e.before_from, "\n");
   }
   if (plan.status == StagePlan::Status::kBlocked) {
-    absl::StrAppend(&text, "  inputs    its key is known once they are: ", plan.reason, "\n");
+    absl::StrAppend(&text, "  inputs    its key is known once they are\n");
   }
   if (plan.status == StagePlan::Status::kRun && plan.total_steps > 0) {
     absl::StrAppend(

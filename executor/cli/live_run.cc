@@ -106,8 +106,8 @@ std::string EstimateSentence(Engine& engine, const ResolvedPipeline& pipeline, c
   if (pipeline.stages.size() > kMaxKeyRecords) return "";  // it would take longer than it is worth
   const absl::StatusOr<std::vector<StagePlan>> plans = engine.Plan(pipeline);
   if (!plans.ok()) return "";
-  const RunEstimate estimate =
-      EstimateRun(pipeline, *plans, options.jobs > 0 ? options.jobs : NumProcessors(), new_tools);
+  const RunEstimate estimate = EstimateRun(
+      pipeline, *plans, {.cpus = options.jobs > 0 ? options.jobs : NumProcessors(), .new_tools = new_tools});
   std::string text = EstimateText(estimate);
   if (text.empty()) return "";
   text[0] = absl::ascii_toupper(text[0]);

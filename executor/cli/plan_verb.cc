@@ -1,6 +1,7 @@
 // `plan`: what is cached, what would run and why; with a cluster, what training takes there.
 #include <algorithm>
 #include <cmath>
+#include <map>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -175,6 +176,27 @@ std::string TextOf(const CommandContext& context, const ResolvedPipeline& pipeli
   return text;
 }
 
+// Why `run` refuses. What is said of the stages above is not said again.
+std::string RefusalText(const Diagnostics& diagnostics, const std::vector<StagePlan>& plans) {
+  Diagnostics others;
+  int said = 0;
+  for (const Diagnostic& one : diagnostics.Sorted()) {
+    const bool again = std::any_of(plans.begin(), plans.end(), [&](const StagePlan& plan) {
+      return !plan.reason.empty() && absl::EndsWith(one.what, plan.reason);
+    });
+    said += again;
+    if (!again) others.AddError(one.location, one.what, one.why, one.fix);
+  }
+  return absl::StrCat("\n`run` refuses (exit status 2)",
+                      said == 0   ? ""
+                      : said == 1 ? ": a stage above has no files"
+                                  : absl::StrCat(": ", said, " stages above have no files"),
+                      said == 0             ? ":\n"
+                      : others.has_errors() ? ", and\n"
+                                            : "\n",
+                      others.ToString());
+}
+
 }  // namespace
 
 int PlanVerb(CommandContext& context) {
@@ -201,8 +223,14 @@ int PlanVerb(CommandContext& context) {
     CheckFit(stage, *cluster, plan, misfits);
     if (plan.ok()) training.emplace_back(stage.name, *std::move(plan));
   }
-  const RunEstimate estimate =
-      EstimateRun(*pipeline, *plans, JobsOf(context), HasTools(context.paths.home) ? nullptr : &ManifestOf(context));
+  std::map<std::string, double> training_seconds;
+  for (const auto& [stage, plan] : training) {
+    if (plan.chosen) training_seconds[stage] = plan.chosen->total_seconds;
+  }
+  const RunEstimate estimate = EstimateRun(*pipeline, *plans,
+                                           {.cpus = JobsOf(context),
+                                            .new_tools = HasTools(context.paths.home) ? nullptr : &ManifestOf(context),
+                                            .training_seconds = cluster ? &training_seconds : nullptr});
   CheckRunnable(*pipeline, not_runnable);
   const int exit_status = misfits.has_errors() ? kExitBadInput : kExitOk;
   if (context.arguments.json) {
@@ -219,14 +247,14 @@ int PlanVerb(CommandContext& context) {
   }
   PrintWrapped(context, TextOf(context, *pipeline, *plans, estimate), 10);
   for (const auto& [stage, plan] : training) {
-    Print(absl::StrCat("\n", Styled(stage, "bold", context.color), " on ", cluster->name(), "  ",
-                       trainer::FormatPlan(plan)));
+    PrintWrapped(context, absl::StrCat("\n", Styled(stage, "bold", context.color), " on ", cluster->name(), "  ",
+                                       trainer::FormatPlan(plan)));
   }
   if (misfits.has_errors()) {
     Print("\n");
     PrintDiagnostics(context, misfits);
   } else if (not_runnable.has_errors()) {
-    Print(absl::StrCat("\n`run` refuses (exit status 2):\n", not_runnable.ToString()));
+    PrintWrapped(context, RefusalText(not_runnable, *plans), 5);
   }
   return exit_status;
 }

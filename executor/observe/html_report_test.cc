@@ -49,7 +49,7 @@ class Document {
       ReadAttributes(tag.substr(name.size()));
       if (name == "style") i = html.find("</style>", i);
       static const std::set<std::string>& kVoid =
-          *new std::set<std::string>{"meta", "br", "link", "img", "input", "hr"};
+          *new std::set<std::string>{"meta", "br", "link", "img", "input", "hr", "wbr"};
       if (kVoid.count(name) == 0 && tag.back() != '/') open.push_back(name);
     }
     if (!open.empty()) error = absl::StrCat("<", open.back(), "> is not closed");

@@ -2,6 +2,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_replace.h"
 #include "base/quantity.h"
 #include "executor/observe/html.h"
 #include "executor/observe/report_sections.h"
@@ -13,6 +14,11 @@ void AppendRow(std::string& html, const std::string& label, const std::string& v
   if (value.empty()) return;
   absl::StrAppend(&html, "<tr><th scope=\"row\">", EscapeHtml(label), "</th><td", mono ? " class=\"mono digest\"" : "",
                   ">", EscapeHtml(value), "</td></tr>");
+}
+
+// May be broken behind its dots and underscores, for a narrow screen.
+std::string BreakablePath(const std::string& path) {
+  return absl::StrReplaceAll(EscapeHtml(path), {{".", ".<wbr>"}, {"_", "_<wbr>"}});
 }
 
 std::string RunTable(const RunModel& model) {
@@ -69,7 +75,7 @@ std::string StageDetails(const StageView& stage, const ReportLimits& limits) {
                     "<th scope=\"col\">component</th><th scope=\"col\">value</th></tr></thead><tbody>");
     for (int i = 0; i < std::min(components, limits.key_components); ++i) {
       const KeyComponent& component = stage.key_record.component(i);
-      absl::StrAppend(&html, "<tr><th scope=\"row\" class=\"mono\">", EscapeHtml(component.path()),
+      absl::StrAppend(&html, "<tr><th scope=\"row\" class=\"mono\">", BreakablePath(component.path()),
                       "</th><td class=\"mono digest\">", EscapeHtmlCut(component.value(), limits.value_characters),
                       "</td></tr>");
     }

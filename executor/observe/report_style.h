@@ -58,7 +58,7 @@ code,pre,.mono{font-family:ui-monospace,SFMono-Regular,"Cascadia Mono","DejaVu S
 font-size:.8125rem}
 pre{white-space:pre-wrap;overflow-wrap:anywhere;background:var(--ground);border:1px solid var(--rule);border-radius:8px;
 padding:12px 14px;margin:8px 0 0;max-height:30rem;overflow:auto;line-height:1.5}
-.digest{overflow-wrap:anywhere}
+.digest{overflow-wrap:anywhere}td.digest{min-width:9rem}
 .badge{white-space:nowrap;font-weight:550;font-size:.875rem}
 .badge::before{content:"";display:inline-block;width:.55em;height:.55em;border-radius:50%;background:currentColor;
 margin-right:.45em;vertical-align:.06em}
