@@ -268,6 +268,12 @@ absl::Status Cas::RenameIntoPlace(const std::string& from, const Digest& digest)
   return ErrnoError(errno, absl::StrCat("rename ", from, " to"), to);
 }
 
+absl::Status Cas::Adopt(const std::string& temporary, const Digest& digest) {
+  return PutFileBlob(temporary, /*move=*/true, digest);
+}
+
+bool Cas::IsSmall(int64_t size_bytes) { return size_bytes <= kMaxSmallBytes; }
+
 absl::Status Cas::PutFileBlob(const std::string& path, bool move, const Digest& digest) {
   if (move) {
     if (::chmod(path.c_str(), 0444) != 0) return ErrnoError(errno, "make read-only", path);

@@ -68,6 +68,12 @@ class Cas {
   // NotFound: no such blob. DataLoss: the bytes do not match; the blob has been dropped.
   absl::StatusOr<std::string> Get(const Digest& digest);
   absl::StatusOr<Digest> Put(absl::string_view bytes);
+  // For bytes that come from elsewhere: a path on the storage's file system to write to, while holding on (Hold); and
+  // its file moved into place, once the caller has hashed it. Blobs that Put() would keep small are for Put().
+  std::string TemporaryPath();
+  absl::Status Adopt(const std::string& temporary, const Digest& digest);
+  // Whether a blob of this size is kept end to end with others.
+  static bool IsSmall(int64_t size_bytes);
 
   // Publishes the files below `folder`, which is on the storage's file system and which nobody writes to any more:
   // large ones are moved, so the folder is spent. A symbolic link stands for the file it points to, which stays.
@@ -114,7 +120,6 @@ class Cas {
   absl::optional<Small> FindSmall(const Digest& digest);
   void Drop(const Digest& digest);
   std::string FilePath(const Digest& digest) const;
-  std::string TemporaryPath();
   // `path`, whose digest is known, is moved or copied into place.
   absl::Status PutFileBlob(const std::string& path, bool move, const Digest& digest);
   absl::Status RenameIntoPlace(const std::string& from, const Digest& digest);
