@@ -18,6 +18,7 @@ MAY_INCLUDE = {
     "executor/cas": ["base", "pipelines"],
     "executor/graph": ["base", "pipelines", "executor/cas", "trainer/arch", "trainer/plan"],
     "executor/backends": ["base", "pipelines", "executor/cas"],
+    "executor/agent": ["base", "pipelines", "executor/cas", "executor/backends"],
     "executor/engine": ["base", "pipelines", "executor/cas", "executor/graph", "executor/backends"],
     "executor/observe": ["base", "pipelines", "executor/cas", "executor/engine"],
     "executor/cli": ["base", "pipelines", "executor", "data", "trainer/arch", "trainer/plan", "trainer/checkpoint"],

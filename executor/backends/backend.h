@@ -26,6 +26,17 @@ namespace millrace {
 struct StagedFolder {
   std::string path;  // relative to the working folder: "in/from.0"; absolute for a tool
   Tree tree;
+  // The program is known to leave its inputs alone: it may be given a storage's own files. Else it gets copies.
+  bool may_link = false;
+};
+
+// The place of some ranks in a gang that several machines share; set by a backend that hands parts of gangs to others.
+struct GangShare {
+  int first_rank = 0;
+  int world_size = 0;
+  int node_rank = 0;
+  std::string master_address;
+  int master_port = 0;
 };
 
 struct GangSpec {
@@ -37,7 +48,8 @@ struct GangSpec {
   int ranks = 1;
   // Written for each rank to MILLRACE_GANG ("gang.json", "gang.1.json"...), with rank and address filled in.
   StageGang gang;
-  // Also MASTER_ADDR, MASTER_PORT, RANK, LOCAL_RANK, WORLD_SIZE, LOCAL_WORLD_SIZE.
+  // Also MASTER_ADDR, MASTER_PORT, RANK, LOCAL_RANK, WORLD_SIZE, LOCAL_WORLD_SIZE, GROUP_RANK and NODE_RANK (of the
+  // node).
   bool torchrun_variables = false;
   std::vector<std::string> log_path;  // of each rank; absolute; its folder exists
   absl::Duration time_limit = absl::InfiniteDuration();
@@ -55,6 +67,8 @@ struct GangSpec {
   std::vector<StagedFolder> inputs;
   std::vector<std::string> outputs;   // "out/documents": empty folders; the gang's result is what is in them
   absl::optional<StagedFolder> tool;  // where argument[0] lies
+
+  absl::optional<GangShare> share;  // absent: these are all ranks
 };
 
 struct RankResult {
@@ -94,6 +108,8 @@ class Gang {
   virtual absl::StatusOr<absl::optional<GangResult>> Wait(absl::Duration wait, const EventSink& sink) = 0;
   virtual void Cancel() = 0;  // SIGTERM, and SIGKILL after the grace
   virtual void Kill() = 0;
+  // While others are still being ended: the rank that failed first, or -1.
+  virtual int failed_rank() const { return -1; }
 };
 
 // Thread-safe.

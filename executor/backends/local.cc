@@ -1,6 +1,5 @@
 #include "executor/backends/local.h"
 
-#include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/socket.h>
@@ -17,6 +16,7 @@
 #include "base/file.h"
 #include "base/status_macros.h"
 #include "executor/backends/events_file.h"
+#include "executor/backends/free_port.h"
 #include "executor/backends/overwrite.h"
 #include "google/protobuf/util/json_util.h"
 
@@ -29,22 +29,6 @@ absl::Status SupervisorGone() {
   return absl::UnavailableError(
       "the process that watches over the stages has ended\n"
       "  why: it was killed, perhaps for want of memory; the stages ended with it\n  fix: run again");
-}
-
-// A port of the loopback interface that was free a moment ago.
-absl::StatusOr<int> FreePort() {
-  const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (fd < 0) return ErrnoError(errno, "make a socket for", "the gang's rendezvous");
-  struct sockaddr_in address = {};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof(address);
-  const bool good = ::bind(fd, reinterpret_cast<struct sockaddr*>(&address), size) == 0 &&
-                    ::getsockname(fd, reinterpret_cast<struct sockaddr*>(&address), &size) == 0;
-  const int error = errno;
-  ::close(fd);
-  if (!good) return ErrnoError(error, "find a port for", "the gang's rendezvous");
-  return ntohs(address.sin_port);
 }
 
 absl::Status SendWhole(int fd, const std::string& message, absl::string_view stage) {
@@ -84,9 +68,9 @@ class LocalGang : public Gang {
       struct pollfd polled = {fd_, POLLIN, 0};
       const int ready = ::poll(&polled, 1, std::max<int>(0, static_cast<int>(absl::ToInt64Milliseconds(left)) + 1));
       if (ready > 0) {
-        ASSIGN_OR_RETURN(GangResult result, Receive());
-        ReadEvents(sink, /*last=*/true);
-        return absl::optional<GangResult>(std::move(result));
+        ASSIGN_OR_RETURN(absl::optional<GangResult> result, Receive());
+        ReadEvents(sink, /*last=*/result.has_value());
+        return result;
       }
       ReadEvents(sink, /*last=*/false);
       if (absl::Now() >= deadline) return absl::optional<GangResult>();
@@ -95,6 +79,7 @@ class LocalGang : public Gang {
 
   void Cancel() override { Say(SupervisorMessage::kCancel); }
   void Kill() override { Say(SupervisorMessage::kKill); }
+  int failed_rank() const override { return failed_rank_; }
 
  private:
   void Say(SupervisorMessage what) {
@@ -107,12 +92,17 @@ class LocalGang : public Gang {
     }
   }
 
-  absl::StatusOr<GangResult> Receive() {
+  // Nothing: it was the notice that a rank has failed.
+  absl::StatusOr<absl::optional<GangResult>> Receive() {
     std::vector<char> buffer(1 << 16);
     const ssize_t n = ::recv(fd_, buffer.data(), buffer.size(), 0);
     GangReply reply;
     if (n < static_cast<ssize_t>(sizeof(reply))) return SupervisorGone();
     std::memcpy(&reply, buffer.data(), sizeof(reply));
+    if (reply.ranks == 0) {
+      failed_rank_ = reply.first_failed_rank;
+      return absl::optional<GangResult>();
+    }
     size_t at = sizeof(reply);
     GangResult result;
     for (int rank = 0; rank < reply.ranks && at + sizeof(RankReply) <= static_cast<size_t>(n); ++rank) {
@@ -133,12 +123,13 @@ class LocalGang : public Gang {
                      : reply.cancelled != 0 ? GangResult::Outcome::kCancelled
                                             : GangResult::Outcome::kEnded;
     finished_ = true;
-    return result;
+    return absl::optional<GangResult>(std::move(result));
   }
 
   LocalBackend& backend_;
   const int fd_;
   std::vector<EventsFile> events_;
+  int failed_rank_ = -1;
   bool finished_ = false;
 };
 
@@ -193,23 +184,30 @@ void LocalBackend::GiveBack(int fd) {
 }
 
 absl::StatusOr<std::unique_ptr<Gang>> LocalBackend::Submit(const GangSpec& spec) {
-  int port = 0;
-  if (spec.torchrun_variables) {
-    ASSIGN_OR_RETURN(port, FreePort());
+  GangShare share;
+  if (spec.share.has_value()) {
+    share = *spec.share;
+  } else {
+    share.world_size = spec.ranks;
+    share.master_address = "127.0.0.1";
+    if (spec.torchrun_variables) {
+      ASSIGN_OR_RETURN(share.master_port, FreePort(/*all_interfaces=*/false));
+    }
   }
   std::vector<EventsFile> events;
   std::vector<std::string> messages;
-  for (int rank = 0; rank < spec.ranks; ++rank) {
+  for (int local_rank = 0; local_rank < spec.ranks; ++local_rank) {
+    const int rank = share.first_rank + local_rank;
     const std::string gang_file = rank == 0 ? "gang.json" : absl::StrCat("gang.", rank, ".json");
     const std::string events_file = absl::StrCat("events.", rank);
     StageGang gang = spec.gang;
     gang.set_rank(rank);
-    gang.set_world_size(spec.ranks);
-    gang.set_local_rank(rank);
+    gang.set_world_size(share.world_size);
+    gang.set_local_rank(local_rank);
     gang.set_local_world_size(spec.ranks);
     if (spec.torchrun_variables) {
-      gang.set_master_address("127.0.0.1");
-      gang.set_master_port(port);
+      gang.set_master_address(share.master_address);
+      gang.set_master_port(share.master_port);
     }
     google::protobuf::util::JsonPrintOptions options;
     options.preserve_proto_field_names = true;
@@ -219,25 +217,27 @@ absl::StatusOr<std::unique_ptr<Gang>> LocalBackend::Submit(const GangSpec& spec)
     RETURN_IF_ERROR(OverwriteFile(JoinPath(spec.work_folder, gang_file), json));
 
     SpawnRequest request;
-    request.rank = rank;
+    request.rank = local_rank;
     request.ranks = spec.ranks;
     if (spec.time_limit != absl::InfiniteDuration())
       request.time_limit_seconds = absl::ToDoubleSeconds(spec.time_limit);
     request.grace_seconds = absl::ToDoubleSeconds(spec.grace);
     request.memory_bytes = spec.memory_bytes;
     request.work_folder = spec.work_folder;
-    request.log_path = spec.log_path[rank];
+    request.log_path = spec.log_path[local_rank];
     request.argument = spec.argument;
     request.environment = spec.environment;
     request.environment.push_back(absl::StrCat("MILLRACE_GANG=", gang_file));
     request.environment.push_back(absl::StrCat("MILLRACE_EVENTS=", events_file));
     if (spec.torchrun_variables) {
-      for (const auto& [name, value] : {std::pair("MASTER_ADDR", std::string("127.0.0.1")),
-                                        {"MASTER_PORT", absl::StrCat(port)},
+      for (const auto& [name, value] : {std::pair("MASTER_ADDR", share.master_address),
+                                        {"MASTER_PORT", absl::StrCat(share.master_port)},
                                         {"RANK", absl::StrCat(rank)},
-                                        {"LOCAL_RANK", absl::StrCat(rank)},
-                                        {"WORLD_SIZE", absl::StrCat(spec.ranks)},
-                                        {"LOCAL_WORLD_SIZE", absl::StrCat(spec.ranks)}}) {
+                                        {"LOCAL_RANK", absl::StrCat(local_rank)},
+                                        {"WORLD_SIZE", absl::StrCat(share.world_size)},
+                                        {"LOCAL_WORLD_SIZE", absl::StrCat(spec.ranks)},
+                                        {"GROUP_RANK", absl::StrCat(share.node_rank)},
+                                        {"NODE_RANK", absl::StrCat(share.node_rank)}}) {
         request.environment.push_back(absl::StrCat(name, "=", value));
       }
     }

@@ -331,6 +331,8 @@ class Supervisor {
       if (status != 0 && gang->result.first_failed_rank < 0) {
         gang->result.first_failed_rank = rank;
         Terminate(*gang);
+        if (gang->running > 0 && gang->connected)
+          ::send(gang->fd, &gang->result, sizeof(gang->result), MSG_NOSIGNAL | MSG_DONTWAIT);
       }
       if (gang->running == 0) Finish(*gang);
     }

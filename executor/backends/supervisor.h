@@ -39,7 +39,8 @@ enum class SupervisorMessage : uint32_t {
   kKill = 3,
 };
 
-// The reply: this, then one RankReply a rank, then the message's text.
+// The reply: this, then one RankReply a rank, then the message's text. When a rank has failed and others must be ended
+// first, one with `ranks` 0 says so before.
 struct GangReply {
   int32_t first_failed_rank = -1;
   int32_t ranks = 0;

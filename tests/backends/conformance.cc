@@ -295,6 +295,7 @@ TEST_F(BackendConformance, EventsAreHandedOnAsTheyComeAndInOrder) {
       while [ ! -e $SIDE/go ]; do sleep 0.01; done
       for i in 1 2 3 4 5 6 7 8 9; do echo '{"metric":{"name":"loss","value":5.5,"step":"'$i'"}}' >> $MILLRACE_EVENTS; done
       printf 'nonsense\n{"warning":"x"}' >> $MILLRACE_EVENTS)"));
+  ASSERT_NE(gang, nullptr);
   EXPECT_TRUE(WaitUntil(gang.get(), [&] { return !events_.empty(); }));
   ASSERT_EQ(events_.size(), 1);
   EXPECT_EQ(events_[0].second.progress().unit(), "steps");
@@ -502,8 +503,8 @@ TEST_F(BackendConformance, AGangThatEndedMeanwhileIsFoundToo) {
   if (executor == 0) {
     const auto backend = Bed().Make();
     if (!backend.ok()) ::_exit(1);
-    if (!(*backend)->Submit(spec).ok()) ::_exit(2);
-    ::_exit(0);
+    const auto gang = (*backend)->Submit(spec);
+    ::_exit(gang.ok() ? 0 : 2);
   }
   ASSERT_EQ(::waitpid(executor, nullptr, 0), executor);
   EXPECT_TRUE(WaitUntil(nullptr, [&] { return !Side("starts").empty(); }));
