@@ -115,15 +115,18 @@ class Parser {
   // ", but "a", "b"": the first few fields of a line that is a JSON object.
   static std::string FieldsOf(const RawBatch::Item& item) {
     simdjson::ondemand::parser parser;
-    simdjson::ondemand::document line =
-        parser.iterate(item.bytes.data(), item.bytes.size(), item.bytes.size() + simdjson::SIMDJSON_PADDING);
+    simdjson::ondemand::document line;
+    simdjson::ondemand::object object;
     std::string fields;
-    for (auto field : line.get_object()) {
-      const std::string_view key = field.unescaped_key();
-      if (fields.size() > 60) {
-        fields += ", ...";
-        break;
-      }
+    if (parser.iterate(item.bytes.data(), item.bytes.size(), item.bytes.size() + simdjson::SIMDJSON_PADDING)
+            .get(line) ||
+        line.get_object().get(object)) {
+      return fields;
+    }
+    for (auto field : object) {
+      std::string_view key;
+      if (field.unescaped_key().get(key)) break;
+      if (fields.size() > 60) return fields + ", ...";
       absl::StrAppend(&fields, fields.empty() ? ", but \"" : ", \"", absl::string_view(key.data(), key.size()), "\"");
     }
     return fields;

@@ -67,7 +67,7 @@ class RawReader {
   size_t file_ = 0;
   std::unique_ptr<ByteSource> source_;  // of files_[file_], once it is open
   int64_t line_ = 0;                    // lines of it that are behind us
-  std::string rest_;                    // the beginning of its next line
+  std::string rest_;                    // the beginning of its next document
   bool giving_up_ = false;              // what comes belongs to a document that is too long
   int64_t done_file_bytes_ = 0;
 };

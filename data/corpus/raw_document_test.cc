@@ -58,9 +58,9 @@ TEST_F(RawReaderTest, TooLongIsPassedOverAndSaid) {
                                       "c:0=" + ten, "d:1=" + ten}));
 }
 
-// Longer than any block: not held, wherever it begins.
+// Longer than what is held, wherever it begins.
 TEST_F(RawReaderTest, MuchTooLong) {
-  const std::string much(30 << 20, 'x');
+  const std::string much(12 << 20, 'x');
   for (const size_t before : {size_t{0}, size_t{3} << 20, size_t{5} << 20}) {
     const std::string first(before, 'a');
     const RawFile lines = File("a", absl::StrCat(first, "\n", much, "\n\nb\n", much, "\n", much), true);
@@ -73,6 +73,27 @@ TEST_F(RawReaderTest, MuchTooLong) {
     }
     EXPECT_TRUE(DocumentsOf({lines, text, lines}, 6 << 20) == expected) << before;
   }
+}
+
+// A long document behind short ones in the same batch.
+TEST_F(RawReaderTest, LongBehindShort) {
+  const std::string content(6 << 20, 'x');
+  const RawFile small = File("s", "s", false), text = File("t", content, false);
+  const RawFile line = File("l", "s\n", true), lines = File("a", content + "\n" + content, true);
+  EXPECT_TRUE(DocumentsOf({small, text, small, text, line, lines, small}, 8 << 20) ==
+              (std::vector<std::string>{"s:0=s", "t:0=" + content, "s:0=s", "t:0=" + content, "l:1=s", "a:1=" + content,
+                                        "a:2=" + content, "s:0=s"}));
+}
+
+TEST_F(RawReaderTest, MoreFilesThanABatchHolds) {
+  std::vector<RawFile> files;
+  std::vector<std::string> expected;
+  for (int i = 0; i < 150; ++i) {
+    const std::string content = absl::StrCat(i, std::string(i * 611, 'a' + i % 26));
+    files.push_back(File(absl::StrCat("f", i), content, i % 5 == 4));
+    expected.push_back(absl::StrCat("f", i, ":", i % 5 == 4 ? 1 : 0, "=", content));
+  }
+  EXPECT_TRUE(DocumentsOf(files, 1 << 20) == expected);  // 6.8 MB
 }
 
 TEST_F(RawReaderTest, IsWhatALoopGives) {

@@ -2,7 +2,7 @@
 // (near_duplicates.h). Duplicate groups are the connected components over both; of each the document with the smallest
 // SHA-256 of its text stays (of equal texts the first). What stays keeps its order.
 //
-// Inputs "from.N", output "documents". Memory: about 80 bytes plus 8 a band for each document (192 with the defaults),
+// Inputs "from.N", output "documents". Memory: about 90 bytes plus 8 a band for each document (200 with the defaults),
 // and two blocks of text. Each text is read twice, those of candidate pairs once more.
 //
 // Metrics: documents_in, documents_kept, documents_kept_fraction, bytes_in, bytes_kept, exact_duplicates,

@@ -124,7 +124,9 @@ HeldOutWriter::HeldOutWriter(std::string folder, ShardManifest info, int64_t sha
 absl::Status HeldOutWriter::Append(const HeldOutDocument& document) {
   const int64_t bytes = sizeof(Record) + document.ids.size() * sizeof(uint32_t);
   if (!pending_.empty() && pending_bytes_ + bytes > shard_size_bytes_) RETURN_IF_ERROR(Flush());
-  pending_.push_back(document);
+  pending_.push_back(
+      {static_cast<uint32_t>(document.ids.size()), document.source, document.text_bytes, document.text_sha256});
+  pending_ids_.insert(pending_ids_.end(), document.ids.begin(), document.ids.end());
   pending_bytes_ += bytes;
   if (manifest_.sources.empty() || manifest_.sources.back().source != document.source)
     manifest_.sources.push_back({.source = document.source});
@@ -154,25 +156,26 @@ absl::Status HeldOutWriter::Flush() {
   header.version = kVersion;
   header.record_bytes = sizeof(Record);
   header.documents = pending_.size();
-  for (const HeldOutDocument& document : pending_) header.ids += document.ids.size();
+  header.ids = pending_ids_.size();
   header.vocab_size = manifest_.vocab_size;
   header.eos_id = manifest_.eos_id;
   write(&header, sizeof(header));
   uint64_t first_id = 0;
-  for (const HeldOutDocument& document : pending_) {
+  for (const Pending& document : pending_) {
     Record record = {};
     record.first_id = first_id;
-    record.ids = document.ids.size();
+    record.ids = document.ids;
     record.source = document.source;
     record.text_bytes = document.text_bytes;
     std::memcpy(record.text_sha256, document.text_sha256.data(), sizeof(record.text_sha256));
     write(&record, sizeof(record));
-    first_id += document.ids.size();
+    first_id += document.ids;
   }
-  for (const HeldOutDocument& document : pending_) write(document.ids.data(), document.ids.size() * sizeof(uint32_t));
+  write(pending_ids_.data(), pending_ids_.size() * sizeof(uint32_t));
   RETURN_IF_ERROR(file.Close());
   manifest_.files.push_back({name, static_cast<int64_t>(pending_.size()), size_bytes, HexOf(hash.Finish())});
   pending_.clear();
+  pending_ids_.clear();
   pending_bytes_ = 0;
   return absl::OkStatus();
 }

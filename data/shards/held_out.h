@@ -55,7 +55,7 @@ class HeldOutSet {
   ShardManifest manifest_;
 };
 
-// Writes a folder. Documents come in their final order. Memory: the records of one file. Not thread-safe.
+// Writes a folder. Documents come in their final order. Memory: one file. Not thread-safe.
 class HeldOutWriter {
  public:
   // `folder` exists. `info` gives sequence_length, vocab_size and eos_id.
@@ -72,7 +72,15 @@ class HeldOutWriter {
   const std::string folder_;
   ShardManifest manifest_;
   const int64_t shard_size_bytes_;
-  std::vector<HeldOutDocument> pending_;  // of the next file; their ids stay the caller's until Close
+  // Documents of the next file, and the ids of all of them.
+  struct Pending {
+    uint32_t ids = 0;
+    uint32_t source = 0;
+    uint64_t text_bytes = 0;
+    Sha256Bytes text_sha256 = {};
+  };
+  std::vector<Pending> pending_;
+  std::vector<uint32_t> pending_ids_;
   int64_t pending_bytes_ = 0;
 };
 

@@ -43,33 +43,11 @@ std::vector<int64_t> OrderOf(const TokenFile& tokens, bool held_out, int64_t* do
   return order;
 }
 
-// Keeps what is mapped of a token file small: a document touches its own pages and up to kAround bytes more.
-class MappedIds {
- public:
-  explicit MappedIds(const TokenFile& tokens) : tokens_(tokens) {}
-
-  // Before each read of a document.
-  void Read(const TokenDocument& document) {
-    if (bytes_ > kMost) {
-      tokens_.ReleaseIds();
-      bytes_ = 0;
-    }
-    bytes_ += document.ids.size() * sizeof(uint32_t) + kAround;
-  }
-
- private:
-  static constexpr int64_t kMost = int64_t{64} << 20;
-  static constexpr int64_t kAround = 64 << 10;
-
-  const TokenFile& tokens_;
-  int64_t bytes_ = 0;
-};
-
 // The documents of one source, in their order, on the way into sequences.
 class Packer {
  public:
   Packer(const TokenFile& tokens, const Pack& parameters, const std::function<void(int64_t)>& progress)
-      : tokens_(tokens), mapped_(tokens), parameters_(parameters), progress_(progress), length_(parameters.sequence_length()) {}
+      : tokens_(tokens), parameters_(parameters), progress_(progress), length_(parameters.sequence_length()) {}
 
   // Decides where each document of `source` goes; the sequences come later, in Write.
   void Plan(absl::Span<const int64_t> documents, uint32_t source);
@@ -95,11 +73,11 @@ class Packer {
   absl::Status Append(const Piece& piece, SequenceBuilder* builder);
 
   const TokenFile& tokens_;
-  MappedIds mapped_;
   const Pack& parameters_;
   const std::function<void(int64_t)>& progress_;
   const int64_t length_;
   std::vector<SourcePlan> plans_;
+  std::vector<uint32_t> ids_;  // of one piece
   int64_t num_sequences_ = 0;
   int64_t documents_cut_ = 0;
   int64_t tokens_dropped_ = 0;
@@ -173,13 +151,14 @@ void Packer::PlanBestFit(SourcePlan* plan) {
 }
 
 absl::Status Packer::Append(const Piece& piece, SequenceBuilder* builder) {
-  const TokenDocument document = tokens_.document(piece.document);
-  mapped_.Read(document);
-  const absl::Span<const uint32_t> ids = document.ids;
   const uint32_t eos = *tokens_.info().eos_id;
-  builder->StartPiece(piece.first == 0 ? eos : ids[piece.first - 1]);
-  for (uint32_t i = piece.first; i < piece.first + piece.count; ++i)
-    RETURN_IF_ERROR(builder->Append(i < ids.size() ? ids[i] : eos));
+  const int64_t document_ids = Predictions(piece.document) - 1;
+  const int64_t begin = piece.first == 0 ? 0 : piece.first - 1;
+  const int64_t end = std::min<int64_t>(piece.first + int64_t{piece.count}, document_ids);
+  RETURN_IF_ERROR(tokens_.ReadIds(piece.document, begin, end - begin, ids_));
+  builder->StartPiece(piece.first == 0 ? eos : ids_[0]);
+  for (int64_t i = piece.first; i < piece.first + int64_t{piece.count}; ++i)
+    RETURN_IF_ERROR(builder->Append(i < document_ids ? ids_[i - begin] : eos));
   return absl::OkStatus();
 }
 
@@ -216,11 +195,11 @@ absl::Status Packer::Write(ShardSetWriter* writer) {
 absl::StatusOr<ShardManifest> WriteHeldOut(const TokenFile& tokens, const ShardManifest& info,
                                            const std::string& folder, int64_t shard_size_bytes) {
   HeldOutWriter writer(folder, info, shard_size_bytes);
-  MappedIds mapped(tokens);
+  std::vector<uint32_t> ids;
   for (const int64_t index : OrderOf(tokens, /*held_out=*/true, nullptr)) {
     const TokenDocument document = tokens.document(index);
-    mapped.Read(document);
-    RETURN_IF_ERROR(writer.Append({document.ids, document.source, document.text_bytes, document.text_sha256}));
+    RETURN_IF_ERROR(tokens.ReadIds(index, 0, document.ids.size(), ids));
+    RETURN_IF_ERROR(writer.Append({ids, document.source, document.text_bytes, document.text_sha256}));
   }
   RETURN_IF_ERROR(writer.Close());
   return writer.manifest();

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include <bit>
@@ -123,9 +122,22 @@ absl::Status OverwriteStart(const std::string& path, const void* bytes, size_t s
 
 }  // namespace
 
+struct TokenFile::Descriptor {
+  int fd;
+};
+
+void TokenFile::CloseDescriptor::operator()(Descriptor* descriptor) const {
+  ::close(descriptor->fd);
+  delete descriptor;
+}
+
 absl::StatusOr<TokenFile> TokenFile::Open(const std::string& folder) {
   TokenFile file;
-  ASSIGN_OR_RETURN(file.ids_, MappedFile::Open(IdsPath(folder)));
+  file.ids_path_ = IdsPath(folder);
+  ASSIGN_OR_RETURN(file.ids_, MappedFile::Open(file.ids_path_));
+  const int fd = ::open(file.ids_path_.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return ErrnoError(errno, "open", file.ids_path_);
+  file.ids_file_.reset(new Descriptor{fd});
   ASSIGN_OR_RETURN(file.documents_, MappedFile::Open(DocumentsPath(folder)));
   const std::string path = DocumentsPath(folder);
   ASSIGN_OR_RETURN(file.info_, InfoFromHeader(path, file.documents_.data(), file.ids_.data()));
@@ -137,8 +149,20 @@ absl::Span<const uint32_t> TokenFile::ids() const {
   return {reinterpret_cast<const uint32_t*>(ids_.data().data()), static_cast<size_t>(info_.ids)};
 }
 
-void TokenFile::ReleaseIds() const {
-  if (info_.ids > 0) ::madvise(const_cast<char*>(ids_.data().data()), ids_.data().size(), MADV_DONTNEED);
+absl::Status TokenFile::ReadIds(int64_t index, int64_t first, int64_t count, std::vector<uint32_t>& ids) const {
+  MILLRACE_CHECK(first >= 0 && count >= 0 && first + count <= static_cast<int64_t>(document(index).ids.size()));
+  ids.resize(count);
+  char* const out = reinterpret_cast<char*>(ids.data());
+  const size_t size = count * sizeof(uint32_t);
+  const off_t offset = (document(index).ids.data() - this->ids().data() + first) * sizeof(uint32_t);
+  for (size_t done = 0; done < size;) {
+    const ssize_t n = ::pread(ids_file_->fd, out + done, size - done, offset + done);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return ErrnoError(errno, "read", ids_path_);
+    if (n == 0) return DamagedError(ids_path_, "it became shorter while it was read");
+    done += n;
+  }
+  return absl::OkStatus();
 }
 
 TokenDocument TokenFile::document(int64_t index) const {

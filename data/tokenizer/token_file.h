@@ -21,8 +21,10 @@
 #define MILLRACE_DATA_TOKENIZER_TOKEN_FILE_H_
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -64,11 +66,18 @@ class TokenFile {
   TokenDocument document(int64_t index) const;
   // ids.u32 as a whole.
   absl::Span<const uint32_t> ids() const;
-  // Takes the ids that were read out of this process's memory; whoever asks for them again reads them from the file
-  // again. What reads all of a file now and then calls this, else the whole file counts as its memory.
-  void ReleaseIds() const;
+  // The ids [first, first + count) of a document, into `ids`. For those who read whole files: what is read through the
+  // map counts as this process's memory, this does not.
+  absl::Status ReadIds(int64_t index, int64_t first, int64_t count, std::vector<uint32_t>& ids) const;
 
  private:
+  struct Descriptor;
+  struct CloseDescriptor {
+    void operator()(Descriptor* descriptor) const;
+  };
+
+  std::string ids_path_;
+  std::unique_ptr<Descriptor, CloseDescriptor> ids_file_;
   MappedFile ids_;
   MappedFile documents_;
   TokenFileInfo info_;

@@ -45,6 +45,10 @@ TEST(TokenFileTest, GivesBackWhatWasWritten) {
   for (int64_t i = 0; i < file->num_documents(); ++i) {
     const TokenDocument document = file->document(i);
     EXPECT_EQ(std::vector<uint32_t>(document.ids.begin(), document.ids.end()), kRows[i].ids) << i;
+    const int64_t half = document.ids.size() / 2;
+    std::vector<uint32_t> ids = {17};
+    ASSERT_TRUE(file->ReadIds(i, half, document.ids.size() - half, ids).ok());
+    EXPECT_EQ(ids, std::vector<uint32_t>(document.ids.begin() + half, document.ids.end())) << i;
     EXPECT_EQ(document.source, kRows[i].source);
     EXPECT_EQ(document.held_out, kRows[i].held_out);
     EXPECT_EQ(document.text_bytes, kRows[i].text_bytes);
