@@ -322,11 +322,13 @@ absl::StatusOr<std::vector<ActionCache::Item>> ActionCache::ListItems() {
     if (is_segment) {
       if (!Parse(offset, item.segment).ok()) continue;
       item.segment.clear_curve();
+      item.rebuild_seconds = item.segment.duration_seconds();
       add_tree(item.segment.state());
       for (const OutputTree& output : item.segment.completed().output()) add_tree(output);
     } else {
       ActionEntry entry;
       if (!ParseEntry(offset, /*with_key=*/false, entry).ok()) continue;
+      item.rebuild_seconds = entry.duration_seconds();
       for (const OutputTree& output : entry.output()) add_tree(output);
     }
     items.push_back(std::move(item));

@@ -77,7 +77,8 @@ class ActionCache {
     Digest key;  // of the action, or of the chain
     int64_t created_unix_micros = 0;
     std::vector<Digest> trees;
-    SegmentEntry segment;  // without curves
+    double rebuild_seconds = 0;  // what it took to make
+    SegmentEntry segment;        // without curves
   };
   absl::StatusOr<std::vector<Item>> ListItems();
 

@@ -14,11 +14,31 @@ namespace {
 
 using Item = ActionCache::Item;
 
+constexpr double kMinRebuildSeconds = 0.1;
+
 struct Candidate {
   const Item* item;
   bool pinned;
   int64_t last_used_unix_micros;
+  std::vector<std::pair<Digest, Tree>> trees;
+  bool whole = true;
+  double price = 0;  // see gc.h
 };
+
+void AddTrees(Cas& cas, int64_t now_unix_micros, Candidate& candidate) {
+  int64_t size_bytes = 0;
+  for (const Digest& digest : candidate.item->trees) {
+    absl::StatusOr<Tree> tree = cas.GetTree(digest);
+    candidate.whole &= tree.ok();
+    if (!tree.ok()) continue;
+    size_bytes += tree->size_bytes();
+    candidate.trees.emplace_back(digest, *std::move(tree));
+  }
+  const double idle_seconds =
+      static_cast<double>(std::max<int64_t>(0, now_unix_micros - candidate.last_used_unix_micros)) * 1e-6;
+  candidate.price =
+      idle_seconds * static_cast<double>(size_bytes) / std::max(kMinRebuildSeconds, candidate.item->rebuild_seconds);
+}
 
 using State = std::pair<int64_t, std::string>;  // step, digest
 
@@ -81,8 +101,9 @@ absl::StatusOr<GcReport> CollectGarbage(Cas& cas, ActionCache& cache, const GcOp
   std::vector<Candidate> candidates;
   GcReport report;
   for (const Item& item : items) {
-    Candidate candidate = {&item, item.created_unix_micros >= options.pinned_since_unix_micros,
-                           item.created_unix_micros};
+    Candidate candidate = {.item = &item,
+                           .pinned = item.created_unix_micros >= options.pinned_since_unix_micros,
+                           .last_used_unix_micros = item.created_unix_micros};
     if (!item.is_segment) {
       candidate.pinned |= options.pinned.contains(item.key);
       const auto used = options.last_used_unix_micros.find(item.key);
@@ -92,12 +113,13 @@ absl::StatusOr<GcReport> CollectGarbage(Cas& cas, ActionCache& cache, const GcOp
     if (superseded.contains(&item) && !candidate.pinned) {
       ++report.entries_without_bytes;
     } else {
-      candidates.push_back(candidate);
+      AddTrees(cas, options.now_unix_micros, candidate);
+      candidates.push_back(std::move(candidate));
     }
   }
   std::stable_sort(candidates.begin(), candidates.end(), [](const Candidate& a, const Candidate& b) {
     if (a.pinned != b.pinned) return a.pinned;
-    return a.last_used_unix_micros > b.last_used_unix_micros;
+    return a.price < b.price;
   });
 
   absl::flat_hash_set<Digest> live;
@@ -106,20 +128,16 @@ absl::StatusOr<GcReport> CollectGarbage(Cas& cas, ActionCache& cache, const GcOp
   for (const Candidate& candidate : candidates) {
     std::vector<Digest> blobs;
     int64_t more_bytes = 0;
-    bool whole = true;
-    for (const Digest& digest : candidate.item->trees) {
-      const absl::StatusOr<Tree> tree = cas.GetTree(digest);
-      whole &= tree.ok();
-      if (!tree.ok()) continue;
+    for (const auto& [digest, tree] : candidate.trees) {
       if (!live.contains(digest)) blobs.push_back(digest);
-      for (const TreeFile& file : tree->files) {
+      for (const TreeFile& file : tree.files) {
         if (live.contains(file.digest)) continue;
         blobs.push_back(file.digest);
         more_bytes += file.size_bytes;
       }
     }
     full |= !candidate.pinned && live_bytes + more_bytes > options.max_bytes;
-    if (!whole || (full && !candidate.pinned)) {
+    if (!candidate.whole || (full && !candidate.pinned)) {
       ++report.entries_without_bytes;
       continue;
     }

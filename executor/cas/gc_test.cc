@@ -5,6 +5,7 @@
 #include <map>
 #include <string>
 
+#include "absl/time/clock.h"
 #include "base/file.h"
 
 namespace millrace {
@@ -51,6 +52,7 @@ TEST_F(GcTest, TheOldestGoUntilTheBoundHolds) {
   const Digest a = Put("a"), b = Put("b"), c = Put("c"), d = Put("d");
   GcOptions options;
   options.max_bytes = 2 * kOutputBytes + 1000;
+  options.now_unix_micros = INT64_MAX;
   options.last_used_unix_micros[a] = INT64_MAX;
   options.pinned.insert(b);
   options.dry_run = true;
@@ -65,6 +67,21 @@ TEST_F(GcTest, TheOldestGoUntilTheBoundHolds) {
   EXPECT_TRUE(IsComplete(b));
   EXPECT_EQ(cache_->Lookup(c)->state, EntryState::kKnown);
   EXPECT_EQ(cache_->Lookup(d)->state, EntryState::kKnown);
+}
+
+TEST_F(GcTest, WhatIsCheapToMakeAgainGoesFirst) {
+  ActionEntry entry;
+  *entry.add_output() = Output("dear");
+  entry.set_duration_seconds(3600);
+  const Digest dear = Digest::Of("dear");
+  ASSERT_TRUE(cache_->Put(dear, entry, "dear").ok());
+  const Digest cheap = Put("cheap");  // a little younger
+  GcOptions options;
+  options.max_bytes = kOutputBytes + 1000;
+  options.now_unix_micros = absl::ToUnixMicros(absl::Now()) + 60'000'000;
+  ASSERT_TRUE(Collect(options).ok());
+  EXPECT_TRUE(IsComplete(dear));
+  EXPECT_FALSE(IsComplete(cheap));
 }
 
 TEST_F(GcTest, WhatARunMadeSinceItStartedStays) {

@@ -14,6 +14,7 @@
 #include "base/diagnostic.h"
 #include "base/quantity.h"
 #include "base/status_macros.h"
+#include "executor/cas/remote/http_cache.h"
 #include "executor/observe/display_width.h"
 
 namespace millrace {
@@ -53,10 +54,17 @@ const std::vector<Verb>& Verbs() {
       {"report", "[FILE]", "write the HTML report of the last run, or of --run",
        "Writes millrace-out/PIPELINE/report.html in the workspace, or --output."},
       {"gc", "", "make the cache smaller",
-       "Removes the bytes of the results that were not used for longest until the cache has at most --max-size; logs "
-       "of runs older than --max-age, but for each pipeline's last; and copies of programs that no run has used for "
-       "that long. What a run that goes on needs stays. So does what is known of the results (digests, metrics): keys "
-       "can still be computed, and only what is needed is made again."},
+       "Removes the bytes of the results that were not used for longest and are the cheapest to make again, until the "
+       "cache has at most --max-size; logs of runs older than --max-age, but for each pipeline's last; and copies of "
+       "programs that no run has used for that long. What a run that goes on needs stays, and what is pinned. So does "
+       "what is known of the results (digests, metrics): keys can still be computed, and only what is needed is made "
+       "again."},
+      {"pin", "[FILE] NAME", "keep the results of a run, whatever gc does, until the pin is removed",
+       "Of the last run, or of --run. --remove takes the pin away: the results stay until gc needs their room."},
+      {"export", "[FILE] RUN TO", "write a run with all its results to one file (a tar archive)",
+       "For a machine that is on no network: `import` takes it in there. RUN is the start of a run's id, or \"last\"."},
+      {"import", "FROM", "take in a run that `export` wrote: its results are cached then",
+       "Every byte is checked on the way."},
       {"lock", "FILE", "write the lock files that the corpora name",
        "Each `lock` that a corpus of the pipeline names gets the relative path, size and SHA-256 of its files as they "
        "are now. Commit them: a difference is a warning from then on, and with --locked an error."},
@@ -111,8 +119,10 @@ std::function<absl::Status(Arguments&, const std::string&)> Count(int Arguments:
 
 constexpr char kLoads[] = " run check plan explain reproduce expect lock ";
 constexpr char kRuns[] = " run reproduce expect ";
-constexpr char kPast[] = " status logs show report explain ";
-constexpr char kPrints[] = " run check plan explain status gc reproduce expect ";
+constexpr char kPast[] = " status logs show report explain pin ";
+constexpr char kPrints[] = " run check plan explain status gc reproduce expect export import ";
+constexpr char kClusters[] = " run check plan explain reproduce expect lock show export ";
+constexpr char kCaches[] = " run plan explain expect show export ";
 
 const std::vector<Flag>& Flags() {
   static const auto& flags = *new std::vector<Flag>{
@@ -121,8 +131,16 @@ const std::vector<Flag>& Flags() {
        "set a field: stage, then field path, as in pretrain.train.max_tokens=50k; names may be left out where that is "
        "unambiguous; repeatable",
        Append(&Arguments::set)},
-      {"cluster", "FILE[:NAME]", kLoads, "the cluster file that names machines and data roots",
+      {"cluster", "FILE[:NAME]", kClusters, "the cluster file that names machines and data roots",
        Append(&Arguments::cluster)},
+      {"cache", "URL", kCaches,
+       "a shared cache over HTTP (nginx, bazel-remote), asked after this machine's own and those of the cluster file; "
+       "repeatable",
+       [](Arguments& arguments, const std::string& value) {
+         RETURN_IF_ERROR(CheckCacheUrl(value));
+         arguments.cache.push_back(value);
+         return absl::OkStatus();
+       }},
       {"data-root", "NAME=DIR", kLoads, "where files of NAME:// are; wins over the cluster's; repeatable",
        [](Arguments& arguments, const std::string& value) {
          const size_t equals = value.find('=');
@@ -166,6 +184,7 @@ const std::vector<Flag>& Flags() {
          return absl::OkStatus();
        }},
       {"dry-run", "", " gc ", "say what would be removed, remove nothing", Yes(&Arguments::dry_run)},
+      {"remove", "", " pin ", "take the pin away", Yes(&Arguments::remove)},
       {"update", "", " expect ", "write the found values into the file", Yes(&Arguments::update)},
       {"format", "FORMAT", kPrints, "text or json",
        [](Arguments& arguments, const std::string& value) {

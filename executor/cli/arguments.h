@@ -24,6 +24,7 @@ struct Arguments {
   std::string profile;
   std::vector<std::string> set;
   std::vector<std::string> cluster;  // FILE or FILE:NAME
+  std::vector<std::string> cache;    // URLs
   std::vector<std::string> only;
   std::set<std::string> force;
   std::vector<std::pair<std::string, std::string>> data_root;
@@ -35,7 +36,7 @@ struct Arguments {
   std::string progress, color;
   std::string run;     // id of a past run
   std::string output;  // file to write
-  bool all = false, dropped = false, follow = false, resolved = false, update = false, dry_run = false;
+  bool all = false, dropped = false, follow = false, resolved = false, update = false, dry_run = false, remove = false;
   int head = 0;  // 0: as many as suits what is shown
   int rank = 0;
   int64_t max_size_bytes = int64_t{20} << 30;

@@ -217,6 +217,27 @@ int JobsOf(const CommandContext& context) {
 
 bool HasTools(const std::string& home) { return !FolderNames(JoinPath(home, "tools")).empty(); }
 
+// The cluster file has been checked when the pipeline was loaded.
+static void AddClusterCaches(const CommandContext& context, EngineOptions& options) {
+  if (context.arguments.cluster.size() != 1) return;
+  const absl::StatusOr<std::vector<Cluster>> clusters = LoadClusters(context);
+  if (!clusters.ok()) return;
+  for (const Cache& cache : clusters->front().cache()) {
+    HttpCacheConfig& config = options.caches.emplace_back();
+    config.url = cache.url();
+    config.read_only = cache.read_only();
+    if (const absl::StatusOr<int64_t> bytes = ParseBytes(cache.max_blob_size()); bytes.ok())
+      config.max_blob_bytes = *bytes;
+    config.credentials.variable = cache.credentials_env();
+    if (!cache.has_credentials_file()) continue;
+    absl::string_view file = cache.credentials_file();
+    const char* home = std::getenv("HOME");
+    config.credentials.file = absl::ConsumePrefix(&file, "~/") && home != nullptr
+                                  ? JoinPath(home, file)
+                                  : context.paths.Resolve(cache.credentials_file());
+  }
+}
+
 EngineOptions EngineOptionsOf(const CommandContext& context) {
   EngineOptions options;
   options.home = context.paths.home;
@@ -225,6 +246,8 @@ EngineOptions EngineOptionsOf(const CommandContext& context) {
   options.locked = context.arguments.locked;
   options.keep_going = context.arguments.keep_going;
   options.arguments = context.arguments.flags;
+  AddClusterCaches(context, options);
+  for (const std::string& url : context.arguments.cache) options.caches.emplace_back().url = url;
   return options;
 }
 
@@ -283,7 +306,8 @@ std::string CommandText(const CommandContext& context, absl::string_view verb, c
   }
   words.insert(words.end(), operands.begin(), operands.end());
   for (const std::string& flag : context.arguments.flags) {
-    for (const char* kept : {"--profile=", "--set=", "--cluster=", "--data-root=", "--home=", "--out=", "--jobs="}) {
+    for (const char* kept :
+         {"--profile=", "--set=", "--cluster=", "--cache=", "--data-root=", "--home=", "--out=", "--jobs="}) {
       if (absl::StartsWith(flag, kept)) words.push_back(flag);
     }
     if (flag == "--locked") words.push_back(flag);

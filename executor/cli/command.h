@@ -71,6 +71,7 @@ int JobsOf(const CommandContext& context);
 // Whether programs have been copied into the home: the first run does that.
 bool HasTools(const std::string& home);
 
+// With the shared caches of the cluster file and of --cache.
 EngineOptions EngineOptionsOf(const CommandContext& context);
 // The manifest, or an empty one.
 const ToolManifest& ManifestOf(const CommandContext& context);
@@ -97,6 +98,9 @@ int LogsVerb(CommandContext& context);
 int ShowVerb(CommandContext& context);
 int ReportVerb(CommandContext& context);
 int GcVerb(CommandContext& context);
+int PinVerb(CommandContext& context);
+int ExportVerb(CommandContext& context);
+int ImportVerb(CommandContext& context);
 int LockVerb(CommandContext& context);
 int ReproduceVerb(CommandContext& context);
 int ExpectVerb(CommandContext& context);

@@ -28,8 +28,9 @@ struct VerbEntry {
   const char* name;
   int (*run)(CommandContext&);
   bool needs_file;
-  int operands;              // behind FILE
-  const char* operand_name;  // of the one
+  int operands;  // behind FILE
+  const char* operand_names;
+  bool may_have_file = true;
 };
 
 constexpr VerbEntry kVerbs[] = {
@@ -42,6 +43,9 @@ constexpr VerbEntry kVerbs[] = {
     {"show", ShowVerb, false, 1, "ARTIFACT"},
     {"report", ReportVerb, false, 0, ""},
     {"gc", GcVerb, false, 0, ""},
+    {"pin", PinVerb, false, 1, "NAME"},
+    {"export", ExportVerb, false, 2, "RUN and TO"},
+    {"import", ImportVerb, false, 1, "FROM", false},
     {"lock", LockVerb, true, 0, ""},
     {"reproduce", ReproduceVerb, true, 0, ""},
     {"expect", ExpectVerb, true, 0, ""},
@@ -109,7 +113,8 @@ int Main(int argc, char** argv) {
   // FILE is the first operand, unless the launcher named it.
   std::string file = arguments.pipeline;
   std::vector<std::string>& operands = arguments.operands;
-  if (file.empty() && !operands.empty() && (verb->needs_file || LooksLikeFile(operands[0], GetEnv))) {
+  if (file.empty() && !operands.empty() && verb->may_have_file &&
+      (verb->needs_file || LooksLikeFile(operands[0], GetEnv))) {
     file = operands[0];
     operands.erase(operands.begin());
   }
@@ -124,11 +129,11 @@ int Main(int argc, char** argv) {
   if (verb->needs_file && file.empty())
     return BadUsage(arguments, absl::StrCat(arguments.verb, " needs a pipeline FILE"));
   if (operands.size() < verb->operands)
-    return BadUsage(arguments, absl::StrCat(arguments.verb, " needs ", verb->operand_name));
+    return BadUsage(arguments, absl::StrCat(arguments.verb, " needs ", verb->operand_names));
   if (operands.size() > verb->operands) {
     return BadUsage(arguments,
                     absl::StrCat("\"", operands[verb->operands], "\": `", arguments.verb, "` takes ",
-                                 verb->operands == 0 ? "no more" : absl::StrCat("one ", verb->operand_name)));
+                                 verb->operands == 0 ? "no more" : absl::StrCat("one ", verb->operand_names)));
   }
 
   absl::StatusOr<Paths> paths = FindPaths(arguments, file, context.program, GetEnv);

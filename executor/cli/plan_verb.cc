@@ -85,6 +85,10 @@ Json JsonOf(const ResolvedPipeline& pipeline, const std::vector<StagePlan>& plan
     one["key"] = plan.key ? Json(*plan.key) : Json(nullptr);
     one["reason"] = plan.reason;
     if (plan.expected_seconds > 0) one["expected_seconds"] = plan.expected_seconds;
+    if (plan.remote) {
+      one["cache"] = plan.remote->cache;
+      one["fetch_bytes"] = plan.remote->bytes;
+    }
     Json action;
     action["key"] = one["key"];
     action["status"] = one["status"];
@@ -132,7 +136,7 @@ std::string TextOf(const CommandContext& context, const ResolvedPipeline& pipeli
   for (size_t i = 0; i < plans.size(); ++i) {
     const StagePlan& plan = plans[i];
     const std::string& name = pipeline.stages[i].name;
-    if (plan.status == StagePlan::Status::kCached && !context.arguments.all) {
+    if (plan.status == StagePlan::Status::kCached && !plan.remote && !context.arguments.all) {
       cached.push_back(name);
       continue;
     }
@@ -145,6 +149,10 @@ std::string TextOf(const CommandContext& context, const ResolvedPipeline& pipeli
     std::string time = expected.seconds > 0 ? absl::StrCat("about ", RoughTime(expected.seconds)) : "";
     if (plan.status == StagePlan::Status::kCached) time = FormatBytes(BytesOf(plan));
     absl::StrAppend(&text, PadRight(time, 13), " ", plan.reason);
+    if (plan.remote) {
+      absl::StrAppend(&text, "; ", FormatBytes(static_cast<double>(plan.remote->bytes)), " to fetch from ",
+                      plan.remote->cache);
+    }
     if (run && plan.total_steps > 0) {
       absl::StrAppend(&text, plan.resume_step > 0
                                  ? absl::StrCat("; goes on from step ", FormatGrouped(plan.resume_step), " of ",

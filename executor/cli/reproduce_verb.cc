@@ -54,6 +54,7 @@ int ReproduceVerb(CommandContext& context) {
   // The second run has another name of its folder, of another length, and another number of jobs: as few as its gangs
   // need, or one more where that is what the first has.
   EngineOptions options = EngineOptionsOf(context);
+  options.caches.clear();  // everything is to be made here
   if (options.jobs == 0) options.jobs = std::max(1u, std::thread::hardware_concurrency());
   int second_jobs = ranks;
   if (options.jobs == second_jobs) ++second_jobs;

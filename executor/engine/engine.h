@@ -12,6 +12,9 @@
 #include "absl/status/statusor.h"
 #include "absl/types/optional.h"
 #include "executor/cas/entry.pb.h"
+#include "executor/cas/remote/http_cache.h"
+#include "executor/cas/remote/remote_store.h"
+#include "executor/engine/bundle.h"
 #include "executor/engine/home_gc.h"
 #include "executor/engine/run_event.pb.h"
 #include "executor/graph/resolved_pipeline.h"
@@ -24,13 +27,14 @@ namespace millrace {
 inline constexpr char kVersion[] = "0.1.0";
 
 struct EngineOptions {
-  std::string home;                    // cache, tools, runs, work; created if absent
-  int jobs = 0;                        // processors given to stages at a time; 0: all of this machine
-  absl::optional<Cluster> cluster;     // where stages run, with a launcher; absent: here
-  bool keep_going = false;             // after a failure what does not need the failed stage runs all the same
-  std::set<std::string> force;         // stages that run although they are cached
-  bool locked = false;                 // a lock file that does not match is an error, not a warning
-  std::vector<std::string> arguments;  // for the record
+  std::string home;                     // cache, tools, runs, work; created if absent
+  int jobs = 0;                         // processors given to stages at a time; 0: all of this machine
+  absl::optional<Cluster> cluster;      // where stages run, with a launcher; absent: here
+  bool keep_going = false;              // after a failure what does not need the failed stage runs all the same
+  std::set<std::string> force;          // stages that run although they are cached
+  bool locked = false;                  // a lock file that does not match is an error, not a warning
+  std::vector<HttpCacheConfig> caches;  // shared ones, asked in this order after the home's own
+  std::vector<std::string> arguments;   // for the record
 };
 
 // Pipelines with more stages than this leave the key records of cached stages out, of plans and of events: they would
@@ -51,9 +55,10 @@ struct StagePlan {
   // Train: the chain's longest recorded prefix.
   int64_t resume_step = 0;
   int64_t total_steps = 0;
-  std::string prefix_reason;    // "step 264 would use learning rate 1.26e-3 instead of 4.00e-3"
-  double expected_seconds = 0;  // duration of the nearest earlier entry; 0: unknown
-  int64_t expected_bytes = 0;   // of its outputs
+  std::string prefix_reason;           // "step 264 would use learning rate 1.26e-3 instead of 4.00e-3"
+  double expected_seconds = 0;         // duration of the nearest earlier entry; 0: unknown
+  int64_t expected_bytes = 0;          // of its outputs
+  absl::optional<RemotePlace> remote;  // cached; its bytes, which are needed, come from there
 };
 
 struct RunResult {
@@ -98,6 +103,15 @@ class Engine {
 
   // What is not needed any more, as home_gc.h says.
   virtual absl::StatusOr<HomeGcReport> CollectGarbage(const HomeGcOptions& options) = 0;
+  // Keeps the results of a run, under a name. NotFound: there is no such run. Returns how many they are.
+  virtual absl::StatusOr<int> PinRun(const std::string& name, const std::string& run_id) = 0;
+  // NotFound: there is none of that name.
+  virtual absl::Status RemovePin(const std::string& name) = 0;
+
+  // Writes a run with all results it has to one file (bundle.h), and takes such a file in: what is in there is cached
+  // from then on. DataLoss: the file is damaged; what was whole has been taken.
+  virtual absl::StatusOr<BundleReport> Export(const std::string& run_id, const std::string& path) = 0;
+  virtual absl::StatusOr<BundleReport> Import(const std::string& path) = 0;
 };
 
 }  // namespace millrace

@@ -7,11 +7,16 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "base/file.h"
@@ -89,6 +94,42 @@ std::string NewRunId() {
   [[maybe_unused]] const ssize_t n = ::getrandom(&random, sizeof(random), 0);
   return absl::StrCat(absl::FormatTime("%Y%m%d-%H%M%S-", absl::Now(), absl::UTCTimeZone()),
                       absl::StrFormat("%04x", random));
+}
+
+absl::Status Pin::Write(const Home& home, const Pin& pin) {
+  const auto is_plain = [](char c) { return absl::ascii_isalnum(c) || c == '.' || c == '_' || c == '-'; };
+  if (pin.name.empty() || pin.name[0] == '.' || !std::all_of(pin.name.begin(), pin.name.end(), is_plain)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("\"", pin.name, "\" cannot name a pin\n  fix: letters, digits, \".\", \"_\" and \"-\""));
+  }
+  std::string text = absl::StrCat("run ", pin.run_id, "\n");
+  for (const Digest& key : pin.keys) absl::StrAppend(&text, key.Hex(), "\n");
+  RETURN_IF_ERROR(CreateDirectories(home.Pins()));
+  return WriteFileAtomic(JoinPath(home.Pins(), pin.name), text);
+}
+
+absl::Status Pin::Remove(const Home& home, const std::string& name) {
+  const std::string path = JoinPath(home.Pins(), name);
+  if (absl::StrContains(name, "/") || !FileExists(path))
+    return absl::NotFoundError(absl::StrCat("no pin is named \"", name, "\""));
+  return ::unlink(path.c_str()) == 0 ? absl::OkStatus() : ErrnoError(errno, "remove", path);
+}
+
+std::vector<Pin> Pin::All(const Home& home) {
+  std::vector<std::string> names = FolderNames(home.Pins());
+  std::sort(names.begin(), names.end());
+  std::vector<Pin> pins;
+  for (const std::string& name : names) {
+    const absl::StatusOr<std::string> text = ReadFile(JoinPath(home.Pins(), name));
+    if (!text.ok()) continue;
+    Pin& pin = pins.emplace_back();
+    pin.name = name;
+    for (absl::string_view line : absl::StrSplit(*text, '\n')) {
+      if (absl::ConsumePrefix(&line, "run ")) pin.run_id = std::string(line);
+      if (const absl::StatusOr<Digest> key = Digest::ParseHex(line); key.ok()) pin.keys.push_back(*key);
+    }
+  }
+  return pins;
 }
 
 absl::StatusOr<std::unique_ptr<Lease>> Lease::Take(const Home& home, const std::string& run_id) {

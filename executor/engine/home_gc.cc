@@ -63,6 +63,8 @@ absl::StatusOr<HomeGcReport> CollectHomeGarbage(const Home& home, Cas& cas, Acti
   GcOptions gc;
   gc.max_bytes = options.max_bytes;
   gc.dry_run = options.dry_run;
+  gc.now_unix_micros = absl::ToUnixMicros(absl::Now());
+  for (const Pin& pin : Pin::All(home)) gc.pinned.insert(pin.keys.begin(), pin.keys.end());
   AddLastUses(home, gc);
   // A run takes its lease before it decides on what is there, which waits for this lock.
   RETURN_IF_ERROR(cas.LockExclusively());

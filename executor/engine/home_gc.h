@@ -1,12 +1,12 @@
 // What `millrace gc` removes of a home:
 //
-// - bytes of results, the least recently used first, until at most `max_bytes` are kept, and what nothing names
-//   (executor/cas/gc.h); folders that lay collected results out as files;
+// - bytes of results, the least recently used and the cheapest to make again first, until at most `max_bytes` are kept,
+//   and what nothing names (executor/cas/gc.h); folders that lay collected results out as files;
 // - logs of runs that are older than `max_age`, but not the last of a pipeline;
 // - programs that no run has used for `max_age` (a program that is needed again is copied again).
 //
-// What a run that goes on relies on stays: the entries its Lease names, whatever was made and each program that was
-// used since it began, its log.
+// What is pinned stays (Pin). What a run that goes on relies on stays: the entries its Lease names, whatever was made
+// and each program that was used since it began, its log.
 #ifndef MILLRACE_EXECUTOR_ENGINE_HOME_GC_H_
 #define MILLRACE_EXECUTOR_ENGINE_HOME_GC_H_
 

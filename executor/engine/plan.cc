@@ -81,13 +81,14 @@ class Planner {
     for (const StageEdge& edge : stage.edges) producers.push_back(&*plans_[edge.producer].entry);
     const bool forced = options_.force.contains(stage.name);
     absl::StatusOr<Decision> decision =
-        Decide(store_, pipeline_, i, producers, {.force = forced, .record_of_cached = few_});
+        Decide(store_, pipeline_, i, producers, {.force = forced, .record_of_cached = few_, .keep_remote = false});
     if (!decision.ok()) return Annotate(decision.status(), absl::StrCat("stage \"", stage.name, "\""));
     plan.key = decision->key.Hex();
     if (decision->key_record.component_size() > 0) plan.key_record = std::move(decision->key_record);
     plan.resume_step = decision->chain.resume_step;
     plan.prefix_reason = decision->chain.ends_because;
     states_[i] = decision->state;
+    plan.remote = decision->remote;
     if (decision->state != EntryState::kAbsent) plan.entry = std::move(decision->entry);
     if (plan.entry.has_value() && !forced) {
       plan.status = StagePlan::Status::kCached;
@@ -153,8 +154,15 @@ class Planner {
       StagePlan& plan = plans_[i];
       if (plan.status == StagePlan::Status::kCached && states_[i] == EntryState::kKnown &&
           (needed[i] || !has_consumer[i])) {
-        plan.status = StagePlan::Status::kRun;
-        plan.reason = "its bytes are gone, and are needed";
+        // A shared cache may have them.
+        if (!plan.remote.has_value() && store_.remotes != nullptr)
+          plan.remote = store_.remotes->FindTrees(TreesOf(*plan.entry));
+        if (!plan.remote.has_value()) {
+          plan.status = StagePlan::Status::kRun;
+          plan.reason = "its bytes are gone, and are needed";
+        }
+      } else {
+        plan.remote.reset();
       }
       if (plan.status == StagePlan::Status::kCached) continue;
       for (const StageEdge& edge : pipeline_.stages[i].edges) needed[edge.producer] = true;

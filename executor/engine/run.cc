@@ -30,6 +30,7 @@ constexpr size_t kPassOnAtOnce = 256;
 constexpr int64_t kDecideTogether = 64;
 // Times that a stage's machines may be taken back before it is given up.
 constexpr int kMaxLost = 50;
+constexpr int kAskTogether = 16;
 constexpr absl::Duration kRetryDelay = absl::Milliseconds(200);
 
 StageInfo InfoOf(const ResolvedPipeline& pipeline, const ResolvedStage& stage) {
@@ -82,6 +83,7 @@ absl::StatusOr<RunResult> PipelineRun::Execute() {
   run_id_ = NewRunId();
   run_folder_ = store_.home.Run(run_id_);
   ASSIGN_OR_RETURN(lease_, Lease::Take(store_.home, run_id_));
+  key_lock_ = KeyLock::Open(store_.home.KeyLocks());
   {
     const Cas::Hold hold(*store_.cas);
     RETURN_IF_ERROR(DecideAll());
@@ -108,6 +110,7 @@ absl::StatusOr<RunResult> PipelineRun::Execute() {
     for (int t = 0; t < num_threads; ++t) threads.emplace_back([this] { Work(); });
   }
   while (num_unsettled_ > 0) {
+    TakeCacheNotes();
     PassOnEvents(lock);
     settled_.wait_for(lock, kPassOnEvery, [this] { return num_unsettled_ == 0; });
     const int interrupts = std::min(2, interrupts_.load());
@@ -177,9 +180,12 @@ absl::Status PipelineRun::DecideAll() {
   std::vector<absl::Status> status(count);
   for (const std::vector<int>& members : levels) {
     const int64_t size = static_cast<int64_t>(members.size());
-    const int64_t chunks = (size + kDecideTogether - 1) / kDecideTogether;
-    ParallelFor(store_.threads, chunks, [&](int64_t chunk) {
-      for (int64_t m = chunk * kDecideTogether; m < std::min(size, (chunk + 1) * kDecideTogether); ++m)
+    // Those that ask a shared cache wait for it most of the time.
+    const int64_t together = store_.remotes != nullptr ? 1 : kDecideTogether;
+    const int threads = store_.remotes != nullptr ? std::max(kAskTogether, store_.threads) : store_.threads;
+    const int64_t chunks = (size + together - 1) / together;
+    ParallelFor(threads, chunks, [&](int64_t chunk) {
+      for (int64_t m = chunk * together; m < std::min(size, (chunk + 1) * together); ++m)
         status[members[m]] = DecideStage(members[m]);
     });
   }
@@ -211,6 +217,7 @@ absl::StatusOr<Decision> PipelineRun::DecideNow(int i, const DecideOptions& opti
   {
     const Cas::Hold hold(*store_.cas);
     decision = DecideOn(i, producers.pointers, options);
+    if (decision.ok() && options.ask_remotes) FindRemotely(store_, *decision);
     if (decision.ok() && decision->state != EntryState::kAbsent) lease_->Add({decision->key}).IgnoreError();
   }
   lock.lock();
@@ -237,14 +244,15 @@ absl::Status PipelineRun::DecideStage(int i) {
 }
 
 // From the last stage to the first: a stage whose entry is there is cached, unless it is forced, or its bytes are gone
-// and something needs them.
+// and something needs them. If shared caches have them, it needs nothing else.
 void PipelineRun::MarkNeeded() {
   std::vector<bool> needed(stages_.size(), false);
   for (int i = static_cast<int>(stages_.size()) - 1; i >= 0; --i) {
     Stage& stage = stages_[i];
-    const bool gone = stage.decision.state == EntryState::kKnown && (needed[i] || consumers_[i].empty());
-    stage.counted_cached = stage.known && !gone && !Forced(i);
-    if (stage.counted_cached) continue;
+    const bool wanted = stage.decision.state == EntryState::kKnown && (needed[i] || consumers_[i].empty());
+    if (wanted) FindRemotely(store_, stage.decision);
+    stage.counted_cached = stage.known && !wanted && !Forced(i);
+    if (stage.counted_cached || (stage.decision.remote.has_value() && !Forced(i))) continue;
     for (const StageEdge& edge : pipeline_.stages[i].edges) needed[edge.producer] = true;
   }
 }
@@ -257,6 +265,8 @@ void PipelineRun::SettleCached(std::unique_lock<std::mutex>& lock) {
       const bool gate_failed = stage.decision.entry.gate_failed();
       if (gate_failed) gates.push_back(i);
       Transition(i, gate_failed ? GATE_FAILED : CACHED);
+      if (store_.uploads != nullptr && stage.decision.state == EntryState::kComplete)
+        store_.uploads->AddEntry(stage.decision.key);
       // Few at a time: ten thousand events are many megabytes.
       if (events_.size() >= kPassOnAtOnce) PassOnEvents(lock);
     }
@@ -276,7 +286,7 @@ void PipelineRun::SettleCached(std::unique_lock<std::mutex>& lock) {
 absl::Status PipelineRun::InstallTools() {
   for (int i = 0; i < static_cast<int>(stages_.size()); ++i) {
     const std::string& tool = pipeline_.stages[i].tool;
-    if (tool.empty() || stages_[i].counted_cached) continue;
+    if (tool.empty() || stages_[i].counted_cached || stages_[i].decision.remote.has_value()) continue;
     if (interrupts_ > 0) return absl::CancelledError("interrupted; nothing was run");
     RETURN_IF_ERROR(store_.tools->Install(tool).status());
   }
@@ -409,6 +419,9 @@ void PipelineRun::RunStage(int i, const Placement& placement, std::unique_lock<s
   Stage& stage = stages_[i];
   const ResolvedStage& resolved = pipeline_.stages[i];
   const int attempts = resolved.execution.attempts();
+  if (FetchInstead(i, lock)) return;
+  absl::optional<KeyLock::Held> held;
+  if (LeaveToOthers(i, held, lock)) return;
   int lost = 0;  // attempts that ended because the machines went
   const ReportSink report = [&](int rank, const StageEvent& event, const SegmentEntry* segment) {
     RunEvent reported;
@@ -425,6 +438,7 @@ void PipelineRun::RunStage(int i, const Placement& placement, std::unique_lock<s
     if (!decision.ok()) return FailUndecided(i, decision.status());
     stage.decision = *std::move(decision);
   }
+  if (FetchState(i, lock)) return;
   while (true) {
     ++stage.attempt;
     StageChanged details;
@@ -475,6 +489,7 @@ void PipelineRun::RunStage(int i, const Placement& placement, std::unique_lock<s
     stage.decision = *std::move(decision);
     if (stage.decision.state == EntryState::kComplete && !Forced(i))
       return Complete(i, COMPLETE, stage.decision.entry, lock);
+    if (FetchState(i, lock)) return;
   }
 }
 
@@ -485,12 +500,25 @@ void PipelineRun::Complete(int i, StageState state, ActionEntry entry, std::uniq
   stage.decision.state = EntryState::kComplete;
   stage.known = true;
   stage.made_here = true;
+  if (store_.uploads != nullptr) store_.uploads->AddEntry(stage.decision.key);
   Transition(i, state);
   if (state == GATE_FAILED) {
     if (exit_status_ == 0) exit_status_ = 4;
     return SkipConsumers(i);
   }
   Release(i, lock);
+}
+
+// Its entry is there after all, with its bytes: from a shared cache, or made by another executor.
+void PipelineRun::CompleteCached(int i, std::unique_lock<std::mutex>& lock) {
+  Stage& stage = stages_[i];
+  const bool gate_failed = stage.decision.entry.gate_failed();
+  stage.decision.state = EntryState::kComplete;
+  stage.known = stage.counted_cached = true;
+  Transition(i, gate_failed ? GATE_FAILED : CACHED);
+  if (!gate_failed) return Release(i, lock);
+  if (exit_status_ == 0) exit_status_ = 4;
+  SkipConsumers(i);
 }
 
 // Decides on consumers that have waited for this one alone; those that are cached release theirs in turn.
@@ -512,7 +540,9 @@ void PipelineRun::Release(int i, std::unique_lock<std::mutex>& lock) {
         stage.decided = true;
         stage.known = stage.decision.state != EntryState::kAbsent;
       }
-      if (stage.decision.state == EntryState::kComplete && !Forced(consumer)) {
+      // Bytes on a shared cache come when somebody asks for them.
+      const bool can_wait = stage.decision.remote.has_value() && !consumers_[consumer].empty();
+      if ((stage.decision.state == EntryState::kComplete || can_wait) && !Forced(consumer)) {
         const bool gate_failed = stage.decision.entry.gate_failed();
         stage.counted_cached = true;
         Transition(consumer, gate_failed ? GATE_FAILED : CACHED);
@@ -561,11 +591,13 @@ void PipelineRun::SkipConsumers(int i) {
   }
 }
 
-// A producer's bytes went away since the run began: it runs again, once, and its consumers after it. They are decided
-// on again: should its inputs have changed meanwhile, so has what it makes.
+// A producer's bytes went away since the run began, or are on a shared cache: they are fetched, or it runs again, once,
+// and its consumers after it. They are decided on again: should its inputs have changed meanwhile, so has what it
+// makes.
 void PipelineRun::Rebuild(int consumer, int producer) {
-  Note(absl::StrCat("stage \"", pipeline_.stages[producer].name, "\": some of its bytes are gone; it runs again"));
   Stage& stage = stages_[producer];
+  if (!stage.decision.remote.has_value())
+    Note(absl::StrCat("stage \"", pipeline_.stages[producer].name, "\": some of its bytes are gone; it runs again"));
   Transition(consumer, WAITING);
   stages_[consumer].decided = false;
   stages_[consumer].waits_for = 1;
@@ -582,6 +614,7 @@ void PipelineRun::Rebuild(int consumer, int producer) {
 }
 
 absl::StatusOr<RunResult> PipelineRun::Finish() {
+  FinishUploads();
   RunResult result;
   result.run_id = run_id_;
   result.run_folder = run_folder_;
@@ -610,6 +643,7 @@ absl::StatusOr<RunResult> PipelineRun::Finish() {
   finished.set_stages_cached(num_cached);
   finished.set_saved_seconds(saved_seconds);
   std::unique_lock lock(mutex_);
+  TakeCacheNotes();
   Emit(std::move(event));
   PassOnEvents(lock);
   // Killed while they are removed, the next run does it: the lease is let go after them.

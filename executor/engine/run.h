@@ -16,6 +16,7 @@
 #include "executor/engine/decide.h"
 #include "executor/engine/engine.h"
 #include "executor/engine/home.h"
+#include "executor/engine/key_lock.h"
 #include "executor/engine/placement.h"
 #include "executor/engine/run_log.h"
 #include "executor/engine/stage_attempt.h"
@@ -81,6 +82,18 @@ class PipelineRun {
   void MakeReady(int i);
   void SkipConsumers(int i);
   void Rebuild(int consumer, int producer);
+  void CompleteCached(int i, std::unique_lock<std::mutex>& lock);
+
+  // What others have or make: run_shared.cc. Those of a stage return whether it has come to an end, or is to be left.
+  bool FetchInstead(int i, std::unique_lock<std::mutex>& lock);
+  bool FetchState(int i, std::unique_lock<std::mutex>& lock);
+  // `shown`: as the stage's running. NotFound: the caches do not have it.
+  absl::Status Fetch(int i, const std::vector<Digest>& trees, double seconds, bool shown,
+                     std::unique_lock<std::mutex>& lock);
+  bool LeaveToOthers(int i, absl::optional<KeyLock::Held>& held, std::unique_lock<std::mutex>& lock);
+  void TakeCacheNotes();
+  void FinishUploads();
+
   std::vector<const ActionEntry*> Producers(int i) const;
   // The outputs of the producers as they are now: while the lock is open one of them may run again.
   struct ProducerOutputs {
@@ -103,6 +116,7 @@ class PipelineRun {
   std::string run_id_, run_folder_;
   std::unique_ptr<RunLogWriter> log_;
   std::unique_ptr<Lease> lease_;
+  std::unique_ptr<KeyLock> key_lock_;
   std::unique_ptr<WorkFolders> work_folders_;  // outlives the gangs in it
   LocalBackend backend_;
   RunContext context_;

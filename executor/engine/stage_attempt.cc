@@ -451,6 +451,7 @@ class Attempt {
         segment.add_learning_rate(stage_.train_steps->learning_rate[step]);
     }
     RETURN_IF_ERROR(store_.cache->PutSegment(*decision_.chain_key, segment, stage_.name));
+    if (store_.uploads != nullptr) store_.uploads->AddChain(*decision_.chain_key);
     step_ = segment.last();
     state_ = segment.state();
     segment_started_ = absl::Now();
@@ -539,7 +540,9 @@ class Attempt {
     end.mutable_completed()->clear_key();
     end.mutable_completed()->clear_curve();
     end.set_run_id(context_.run_id);
-    return store_.cache->PutSegment(*decision_.chain_key, end, stage_.name);
+    RETURN_IF_ERROR(store_.cache->PutSegment(*decision_.chain_key, end, stage_.name));
+    if (store_.uploads != nullptr) store_.uploads->AddChain(*decision_.chain_key);
+    return absl::OkStatus();
   }
 
   const RunContext& context_;

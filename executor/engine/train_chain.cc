@@ -8,7 +8,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "base/status_macros.h"
 #include "executor/graph/action_key.h"
 
 namespace millrace {
@@ -38,11 +37,10 @@ std::string AsBytes(const Sha256Bytes& digest) { return std::string(digest.begin
 
 }  // namespace
 
-absl::StatusOr<ChainPosition> WalkChain(ActionCache& cache, const Digest& chain_key, const ResolvedStage& stage,
-                                        const TrainData& data) {
+ChainPosition WalkChain(std::vector<SegmentEntry> segments, const std::function<bool(const Digest&)>& has_state,
+                        const ResolvedStage& stage, const TrainData& data) {
   ChainPosition position;
   const int64_t total_steps = stage.train_steps->total_steps;
-  ASSIGN_OR_RETURN(std::vector<SegmentEntry> segments, cache.Segments(chain_key));
   std::stable_sort(segments.begin(), segments.end(), [](const SegmentEntry& a, const SegmentEntry& b) {
     // Among those that start at a step the longest first: fewer segments on the way.
     return std::pair(a.first(), -a.last()) < std::pair(b.first(), -b.last());
@@ -71,7 +69,7 @@ absl::StatusOr<ChainPosition> WalkChain(ActionCache& cache, const Digest& chain_
 
   for (auto at = reached.rbegin(); at != reached.rend() && at->second != nullptr; ++at) {
     const absl::StatusOr<Digest> state = Digest::Parse(at->first.second);
-    if (!state.ok() || !cache.HasTree(*state)) continue;
+    if (!state.ok() || !has_state(*state)) continue;
     position.resume_step = at->first.first;
     position.resume_state = at->second->state();
     EventCollector curves;

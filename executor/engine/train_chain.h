@@ -12,9 +12,7 @@
 #include <string>
 #include <vector>
 
-#include "absl/status/statusor.h"
 #include "absl/types/optional.h"
-#include "executor/cas/action_cache.h"
 #include "executor/cas/digest.h"
 #include "executor/cas/entry.pb.h"
 #include "executor/engine/event_collector.h"
@@ -41,9 +39,9 @@ struct ChainPosition {
   std::string ends_because;
 };
 
-// Walks the chain.
-absl::StatusOr<ChainPosition> WalkChain(ActionCache& cache, const Digest& chain_key, const ResolvedStage& stage,
-                                        const TrainData& data);
+// Walks the chain with these segments. `has_state`: whether a state's bytes are to be had.
+ChainPosition WalkChain(std::vector<SegmentEntry> segments, const std::function<bool(const Digest&)>& has_state,
+                        const ResolvedStage& stage, const TrainData& data);
 
 }  // namespace millrace
 

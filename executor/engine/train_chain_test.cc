@@ -15,6 +15,7 @@
 #include "base/file.h"
 #include "base/sha256.h"
 #include "executor/cas/cas.h"
+#include "executor/cas/remote/lying_cache.h"
 #include "executor/engine/engine.h"
 #include "executor/engine/pipeline_builder.h"
 #include "executor/engine/train_data.h"
@@ -187,6 +188,36 @@ TEST_F(TrainChainTest, KilledAndResumedIsTheSame) {
   ASSERT_TRUE(WriteFile(Path("x_FAIL"), "15").ok());
   EXPECT_EQ(Summary(Run(Pipeline(Rates(20, 3), 6))), undisturbed) << notes_;
   EXPECT_EQ(Starts(), "from 0\nfrom 12\n");
+}
+
+TEST_F(TrainChainTest, AnotherHomeGoesOnFromASharedCheckpoint) {
+  LyingCache server(Path("server"));
+  const std::vector<uint64_t> order(20, 7);
+  options_.home = Path("undisturbed");
+  const std::string undisturbed = Summary(Run(Mixed(Rates(20, 3), 6, order, "shards")));
+  options_.caches.emplace_back().url = server.Url("ok");
+  options_.home = Path("a");
+  Run(Mixed(Rates(10, 3), 4, order, "shards"));
+
+  options_.home = Path("b");
+  EXPECT_EQ(Plan(Mixed(Rates(20, 3), 6, order, "shards")).resume_step, 10);
+  EXPECT_EQ(Summary(Run(Mixed(Rates(20, 3), 6, order, "shards"))), undisturbed) << notes_;
+  EXPECT_EQ(Starts(), "from 10\n") << notes_;
+  // Another budget that ends where one has ended: nothing runs.
+  options_.home = Path("c");
+  Run(Mixed(Rates(10, 3), 5, order, "shards"));
+  EXPECT_EQ(Starts(), "");
+  EXPECT_EQ(Summary(Run(Mixed(Rates(20, 3), 6, order, "shards"))), undisturbed) << notes_;
+  EXPECT_EQ(Starts(), "");
+
+  // A state that cannot be had after all: from what is here, the same in the end.
+  options_.home = Path("d");
+  options_.caches[0].url = server.Url("flip");
+  EXPECT_EQ(Summary(Run(Mixed(Rates(15, 3), 6, order, "shards"))), Summary([&] {
+              options_ = {};
+              options_.home = Path("undisturbed");
+              return Run(Mixed(Rates(15, 3), 6, order, "shards"));
+            }()));
 }
 
 TEST_F(TrainChainTest, InterruptedAtAnyStepIsTheSame) {
