@@ -372,6 +372,12 @@ class Supervisor {
           const absl::StatusOr<std::string> environment = ReadFile(absl::StrCat("/proc/", pid, "/environ"));
           const std::string home =
               absl::StrCat("HOME=", gang->requests.front().work_folder, absl::string_view("\0", 1));
+          if (environment.ok() && environment->empty() && ::waitpid(pid, nullptr, WNOHANG) == 0) {
+            // In the middle of an exec a process has none: look again.
+            ::usleep(1000);
+            again = true;
+            continue;
+          }
           if (!environment.ok() || !absl::StrContains(*environment, home)) continue;
         }
         ::kill(pid, SIGKILL);
